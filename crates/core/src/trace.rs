@@ -1,0 +1,191 @@
+//! What happened at which stage of a connection, as it happens.
+
+use std::fmt::{self, Debug, Display};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::text::escape_control;
+use crate::{Error, Stage};
+
+/// How far a stage came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It was begun and is not over.
+    Running,
+    /// It succeeded.
+    Passed,
+    /// It failed.
+    Failed,
+    /// It was not reached, or is not needed here.
+    Skipped,
+}
+
+/// One stage of one connection.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct StageRecord {
+    /// Which stage.
+    pub stage: Stage,
+    /// How far it came.
+    pub outcome: Outcome,
+    /// How long it took.
+    #[serde(serialize_with = "as_milliseconds", rename = "ms")]
+    pub elapsed: Duration,
+    /// What was seen, such as `("address", "10.1.2.3:5432")`. Never a secret.
+    pub seen: Vec<(&'static str, String)>,
+}
+
+fn as_milliseconds<S: serde::Serializer>(
+    elapsed: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((elapsed.as_secs_f64() * 1e6).round() / 1e3)
+}
+
+/// The stages of one connection. Cheap to clone; clones share the record.
+#[derive(Clone, Default)]
+pub struct Trace(Arc<Mutex<Vec<StageRecord>>>);
+
+impl Trace {
+    /// An empty trace.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins a stage. It stays running until it is passed or failed; a stage that is dropped
+    /// without either was cut off, by the deadline or by the caller.
+    #[must_use]
+    pub fn enter(&self, stage: Stage) -> ActiveStage {
+        tracing::debug!(target: "pgreach", stage = stage.as_str(), "stage began");
+        let index = self.with(|records| {
+            records.push(StageRecord {
+                stage,
+                outcome: Outcome::Running,
+                elapsed: Duration::ZERO,
+                seen: Vec::new(),
+            });
+            records.len() - 1
+        });
+        ActiveStage {
+            trace: self.clone(),
+            index,
+            stage,
+            began: Instant::now(),
+            over: false,
+        }
+    }
+
+    /// Everything so far, in the order in which the stages began.
+    #[must_use]
+    pub fn records(&self) -> Vec<StageRecord> {
+        self.with(|records| records.clone())
+    }
+
+    /// The last stage that is running, or was cut off.
+    #[must_use]
+    pub fn current(&self) -> Option<Stage> {
+        self.with(|records| {
+            records
+                .iter()
+                .rev()
+                .find(|r| r.outcome == Outcome::Running)
+                .map(|r| r.stage)
+        })
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut Vec<StageRecord>) -> T) -> T {
+        // A panic elsewhere cannot leave the records half-written.
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.records()).finish()
+    }
+}
+
+/// A stage that is under way.
+#[derive(Debug)]
+#[must_use = "a stage that is neither passed nor failed counts as cut off"]
+pub struct ActiveStage {
+    trace: Trace,
+    index: usize,
+    stage: Stage,
+    began: Instant,
+    over: bool,
+}
+
+impl ActiveStage {
+    /// Notes something seen, for the report. It must not be a secret; control characters are
+    /// escaped.
+    pub fn note(&self, what: &'static str, value: impl Display) {
+        let value = escape_control(&value.to_string());
+        self.trace.with(|records| {
+            if let Some(record) = records.get_mut(self.index) {
+                record.seen.push((what, value));
+            }
+        });
+    }
+
+    /// The stage succeeded.
+    pub fn pass(mut self) {
+        let elapsed = self.finish(Outcome::Passed);
+        tracing::debug!(target: "pgreach", stage = self.stage.as_str(), ?elapsed, "stage passed");
+    }
+
+    /// The stage failed with `error`, which is handed back.
+    pub fn fail(mut self, error: Error) -> Error {
+        let elapsed = self.finish(Outcome::Failed);
+        tracing::debug!(
+            target: "pgreach",
+            stage = self.stage.as_str(), ?elapsed, code = error.code().name(), %error,
+            "stage failed"
+        );
+        error
+    }
+
+    /// Passes or fails as `result` says.
+    ///
+    /// # Errors
+    /// The error of `result`.
+    pub fn end<T>(self, result: Result<T, Error>) -> Result<T, Error> {
+        match result {
+            Ok(value) => {
+                self.pass();
+                Ok(value)
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    fn finish(&mut self, outcome: Outcome) -> Duration {
+        self.over = true;
+        let elapsed = self.began.elapsed();
+        self.trace.with(|records| {
+            if let Some(record) = records.get_mut(self.index) {
+                record.outcome = outcome;
+                record.elapsed = elapsed;
+            }
+        });
+        elapsed
+    }
+}
+
+impl Drop for ActiveStage {
+    fn drop(&mut self) {
+        if !self.over {
+            let elapsed = self.began.elapsed();
+            self.trace.with(|records| {
+                if let Some(record) = records.get_mut(self.index) {
+                    record.elapsed = elapsed;
+                }
+            });
+        }
+    }
+}
