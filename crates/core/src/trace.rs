@@ -59,7 +59,6 @@ impl Trace {
 
     /// Begins a stage. It stays running until it is passed or failed; a stage that is dropped
     /// without either was cut off, by the deadline or by the caller.
-    #[must_use]
     pub fn enter(&self, stage: Stage) -> ActiveStage {
         tracing::debug!(target: "pgreach", stage = stage.as_str(), "stage began");
         let index = self.with(|records| {

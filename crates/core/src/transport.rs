@@ -57,7 +57,6 @@ impl DialContext {
     }
 
     /// Begins a stage, for the report, the timings and `tracing`.
-    #[must_use]
     pub fn enter(&self, stage: Stage) -> ActiveStage {
         self.trace.enter(stage)
     }

@@ -135,6 +135,24 @@ pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
         .map_err(Error::file("set the mode of", path))
 }
 
+/// Lets every user read the files and run the programs: the server may run under another user.
+pub(crate) fn open_to_all(folder: &Path) -> Result<(), Error> {
+    set_mode(folder, 0o755)?;
+    let programs = folder.file_name().is_some_and(|name| name == "bin");
+    for entry in fs::read_dir(folder).map_err(Error::file("read", folder))? {
+        let entry = entry.map_err(Error::file("read", folder))?;
+        let path = entry.path();
+        let meta = fs::symlink_metadata(&path).map_err(Error::file("read", &path))?;
+        if meta.is_dir() {
+            open_to_all(&path)?;
+        } else if meta.is_file() {
+            let executable = programs || meta.permissions().mode() & 0o100 != 0;
+            set_mode(&path, if executable { 0o755 } else { 0o644 })?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether this process runs as root.
 pub(crate) fn is_root() -> bool {
     Uid::effective().is_root()

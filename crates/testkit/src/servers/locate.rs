@@ -45,7 +45,7 @@ pub(super) fn named() -> Vec<ServerBinaries> {
 }
 
 /// The server in this folder, if there is one.
-pub(super) fn probe(bin: &Path) -> Option<ServerBinaries> {
+pub(crate) fn probe(bin: &Path) -> Option<ServerBinaries> {
     if !bin.join("postgres").is_file() || !bin.join("initdb").is_file() {
         return None;
     }

@@ -32,6 +32,7 @@ use crate::Error;
 
 pub use fetch::fetch;
 pub use locate::find;
+pub(crate) use locate::probe;
 
 /// The major versions [`fetch`] can get.
 pub const FETCHABLE: std::ops::RangeInclusive<u16> = 13..=18;
