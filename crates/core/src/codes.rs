@@ -41,6 +41,30 @@ codes! {
     TLS_STUFFED = "tls-stuffed", Tls, Never,
         "Unencrypted bytes followed the server's agreement to TLS, as in an injection attack.",
         "Do not connect through this network path until it is known what alters the traffic.";
+    TLS_HANDSHAKE = "tls-handshake", Tls, Never,
+        "The TLS handshake failed.",
+        "Check that host and port lead to PostgreSQL itself and that both sides have a TLS version in common.";
+    TLS_WRONG_NAME = "tls-wrong-name", Tls, Never,
+        "The server's certificate is for another name than the host's.",
+        "Set host to a name that the certificate carries, and hostaddr to the address.";
+    TLS_UNKNOWN_CA = "tls-unknown-ca", Tls, Never,
+        "The server's certificate was not issued by a trusted authority.",
+        "Give the certificate of the authority that issued it as sslrootcert.";
+    TLS_SELF_SIGNED = "tls-self-signed", Tls, Never,
+        "The server's certificate, or the top of its chain, is signed by itself and not trusted.",
+        "Give the certificate of the authority as sslrootcert if you trust it.";
+    TLS_EXPIRED = "tls-expired", Tls, Never,
+        "The server's certificate has expired.",
+        "Renew the server's certificate.";
+    TLS_NOT_YET_VALID = "tls-not-yet-valid", Tls, Never,
+        "The server's certificate is not valid yet.",
+        "Check the clocks of both sides, or wait until the certificate is valid.";
+    TLS_REVOKED = "tls-revoked", Tls, Never,
+        "The server's certificate, or one of its authorities, was revoked.",
+        "Give the server a new certificate.";
+    TLS_CLOSED = "tls-closed", Tls, Never,
+        "The server ended the TLS session before it answered, often because it refused the client certificate.",
+        "Check that the server trusts the authority that issued the client certificate (ssl_ca_file).";
     TLS_PROVIDER_MISSING = "tls-provider-missing", Config, Never,
         "TLS is asked for and no TLS provider was given.",
         "Give the builder a TLS provider, such as pgreach_tls::NativeTls.";
@@ -80,9 +104,15 @@ codes! {
     TIMEOUT = "timeout", Timeout, Backoff,
         "The deadline passed before the connection was ready.",
         "Check that the host is reachable at the stage that the message names, or raise connect_timeout.";
+    SERVER_TERMINATED = "server-terminated", Closed, Backoff,
+        "The server ended the session: an administrator, a shutdown or a timeout.",
+        "Connect again; if it recurs, look into the server's log for who ended the session.";
     SERVER_ERROR = "server-error", Database, Never,
         "The server answered with an error.",
         "Act on the server's message.";
+    STATEMENT = "statement", Database, Never,
+        "The driver refused the statement, its parameters or a result's type.",
+        "Correct the statement or the types in the program.";
     SERVER_BUSY = "server-busy", Database, Backoff,
         "The server cannot accept a connection now.",
         "Try again later; raise max_connections or the role's connection limit if it lasts.";

@@ -264,7 +264,8 @@ impl fmt::Debug for Error {
             .field("sqlstate", &self.0.sqlstate)
             .field("message", &self.0.message)
             .field("hint", &self.hint())
-            .field("source", &self.0.source)
+            // By Display: a foreign Debug could print more than a log should hold.
+            .field("source", &self.0.source.as_ref().map(ToString::to_string))
             .finish()
     }
 }

@@ -7,9 +7,11 @@ pub mod text;
 
 mod choice;
 mod code;
+mod connector;
 mod credential;
 mod endpoint;
 mod error;
+mod report;
 mod require_auth;
 mod secret;
 mod stage;
@@ -20,11 +22,16 @@ mod transport;
 
 pub use choice::{ChannelBinding, LoadBalanceHosts, TargetSessionAttrs, TlsVersion};
 pub use code::Code;
+pub use connector::{
+    CancelHandle, Connection, ConnectionInfo, Connector, DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_MAX_MESSAGE_SIZE, Driver, MessageHandler, PgConnector, PgConnectorBuilder,
+};
 pub use credential::{
     ClientIdentity, Credential, CredentialKind, CredentialProvider, CredentialRequest, NoCredential,
 };
 pub use endpoint::{DEFAULT_PORT, Endpoint};
 pub use error::{Error, ErrorKind, Result, Retry};
+pub use report::Report;
 pub use require_auth::{AuthMethod, RequireAuth};
 pub use secret::Secret;
 pub use stage::Stage;
@@ -35,3 +42,6 @@ pub use tls::{
 };
 pub use trace::{ActiveStage, Outcome, StageRecord, Trace};
 pub use transport::{DialContext, Dialed, Transport};
+
+/// The driver: the client, rows and types.
+pub use tokio_postgres;

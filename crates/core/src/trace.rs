@@ -30,6 +30,9 @@ pub enum Outcome {
 pub struct StageRecord {
     /// Which stage.
     pub stage: Stage,
+    /// Which host or hop it was about, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hop: Option<String>,
     /// How far it came.
     pub outcome: Outcome,
     /// How long it took.
@@ -48,13 +51,26 @@ fn as_milliseconds<S: serde::Serializer>(
 
 /// The stages of one connection. Cheap to clone; clones share the record.
 #[derive(Clone, Default)]
-pub struct Trace(Arc<Mutex<Vec<StageRecord>>>);
+pub struct Trace {
+    records: Arc<Mutex<Vec<StageRecord>>>,
+    hop: Option<Arc<str>>,
+}
 
 impl Trace {
     /// An empty trace.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same record, with the stages that begin from here on marked as being about `hop`: one of
+    /// several hosts, or a jump host.
+    #[must_use]
+    pub fn with_hop(&self, hop: &str) -> Self {
+        Self {
+            records: Arc::clone(&self.records),
+            hop: Some(Arc::from(escape_control(hop))),
+        }
     }
 
     /// Begins a stage. It stays running until it is passed or failed; a stage that is dropped
@@ -64,6 +80,7 @@ impl Trace {
         let index = self.with(|records| {
             records.push(StageRecord {
                 stage,
+                hop: self.hop.as_deref().map(str::to_owned),
                 outcome: Outcome::Running,
                 elapsed: Duration::ZERO,
                 seen: Vec::new(),
@@ -99,7 +116,7 @@ impl Trace {
 
     fn with<T>(&self, f: impl FnOnce(&mut Vec<StageRecord>) -> T) -> T {
         // A panic elsewhere cannot leave the records half-written.
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.records.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -1,1 +1,59 @@
-//! Placeholder.
+#![doc = include_str!("../../../README.md")]
+//!
+//! # The parts
+//!
+//! | feature (all on by default) | module | what it adds |
+//! | --- | --- | --- |
+//! | `tcp` | [`tcp`] | TCP and Unix sockets, with an address policy |
+//! | `tls` | [`tls`] | TLS on native-tls |
+//! | `password` | [`password`] | passwords: fixed, environment, passfile, file, command |
+//!
+//! The traits and the connector are `pgreach_core`'s, re-exported here. With all three features,
+//! [`connect`], [`connector`] and the [`assembly`] module put a connector together from a
+//! connection string.
+
+pub use pgreach_core::*;
+/// Passwords: fixed, environment, passfile, file, command.
+#[cfg(feature = "password")]
+pub use pgreach_auth_password as password;
+/// TLS on native-tls.
+#[cfg(feature = "tls")]
+pub use pgreach_tls as tls;
+/// TCP and Unix sockets.
+#[cfg(feature = "tcp")]
+pub use pgreach_transport_tcp as tcp;
+
+#[cfg(all(feature = "tcp", feature = "tls", feature = "password"))]
+pub mod assembly;
+#[cfg(all(feature = "tcp", feature = "tls", feature = "password"))]
+pub use assembly::{connect, connector};
+
+/// What most programs need.
+pub mod prelude {
+    #[cfg(feature = "password")]
+    pub use pgreach_auth_password::{
+        CommandPassword, EnvPassword, FilePassword, FixedPassword, PassfilePassword,
+    };
+    pub use pgreach_core::{
+        Connection, Connector, Endpoint, Error, ErrorKind, PgConnector, Secret, TlsPolicy,
+    };
+    #[cfg(feature = "tls")]
+    pub use pgreach_tls::{NativeTls, Roots};
+    #[cfg(feature = "tcp")]
+    pub use pgreach_transport_tcp::{AddressPolicy, TcpTransport};
+}
+
+/// All error codes of the crates that are compiled in, for documentation and tests.
+#[must_use]
+pub fn all_codes() -> Vec<&'static Code> {
+    let lists: &[&[&'static Code]] = &[
+        codes::ALL,
+        #[cfg(feature = "tcp")]
+        pgreach_transport_tcp::codes::ALL,
+        #[cfg(feature = "tls")]
+        pgreach_tls::codes::ALL,
+        #[cfg(feature = "password")]
+        pgreach_auth_password::codes::ALL,
+    ];
+    lists.concat()
+}

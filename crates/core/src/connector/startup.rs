@@ -1,0 +1,211 @@
+//! PostgreSQL's startup over a finished stream, through tokio-postgres.
+
+use std::future::{Ready, ready};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::config::{self, Config};
+use tokio_postgres::tls::{ChannelBinding as Binding, TlsConnect, TlsStream};
+
+use super::auth_request::Rules;
+use super::guard::{Guard, Observed};
+use super::negotiate::{Established, Negotiated};
+use super::server_error;
+use crate::{ChannelBinding, Credential, Error, RequireAuth, Stage, Trace, Verification, codes};
+
+/// The driver's connection as this crate runs it.
+pub(super) type RawConnection = tokio_postgres::Connection<Guard, Finished<Guard>>;
+
+/// What the session is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct SessionRequest {
+    pub(super) require_auth: RequireAuth,
+    pub(super) channel_binding: ChannelBinding,
+    pub(super) application_name: Option<String>,
+    pub(super) options: Option<String>,
+    pub(super) max_message_size: usize,
+}
+
+/// A session that has begun.
+pub(super) struct Session {
+    pub(super) client: tokio_postgres::Client,
+    pub(super) connection: RawConnection,
+    pub(super) tls: Option<Established>,
+    pub(super) backend_pid: Option<i32>,
+    pub(super) method: Option<&'static str>,
+}
+
+impl SessionRequest {
+    /// Authenticates as `user`. Cancel-safe: dropping the future closes the stream.
+    pub(super) async fn begin(
+        &self,
+        negotiated: Negotiated,
+        credential: &Credential,
+        user: &str,
+        database: &str,
+        trace: &Trace,
+    ) -> Result<Session, Error> {
+        let Negotiated {
+            stream,
+            endpoint,
+            tls,
+        } = negotiated;
+        let stage = trace.enter(Stage::AUTHENTICATION);
+        if let Err(error) = check_token_may_leave(credential, tls.as_ref()) {
+            return Err(stage.fail(error));
+        }
+        let secret = credential
+            .secret()
+            .map(|s| s.expose())
+            .filter(|s| !s.is_empty());
+        let binding = tls.as_ref().and_then(|tls| tls.channel_binding.clone());
+        let rules = Rules::new(
+            self.require_auth,
+            self.channel_binding,
+            binding.is_some(),
+            secret.is_some(),
+        );
+        let (guard, observed) = Guard::new(stream, rules, self.max_message_size);
+
+        let mut config = Config::new();
+        config.user(user).dbname(database);
+        if let Some(secret) = secret {
+            config.password(secret);
+        }
+        if let Some(name) = &self.application_name {
+            config.application_name(name);
+        }
+        if let Some(options) = &self.options {
+            config.options(options);
+        }
+        config.channel_binding(match self.channel_binding {
+            ChannelBinding::Disable => config::ChannelBinding::Disable,
+            ChannelBinding::Prefer => config::ChannelBinding::Prefer,
+            ChannelBinding::Require => config::ChannelBinding::Require,
+        });
+        let begun = if tls.is_some() {
+            // "Direct" makes the driver call `connect` at once, without an SSLRequest of its own.
+            config.ssl_mode(config::SslMode::Require);
+            config.ssl_negotiation(config::SslNegotiation::Direct);
+            config.connect_raw(guard, Handover { binding }).await
+        } else {
+            config.ssl_mode(config::SslMode::Disable);
+            config.connect_raw(guard, Handover { binding: None }).await
+        };
+        match begun {
+            Ok((client, connection)) => {
+                let method = observed.method().map(|method| method.describe());
+                stage.note("user", user);
+                if let Some(method) = method {
+                    stage.note("method", method);
+                }
+                stage.pass();
+                Ok(Session {
+                    client,
+                    connection,
+                    tls,
+                    backend_pid: observed.backend_pid(),
+                    method,
+                })
+            }
+            Err(error) => {
+                let error = explain(error, &observed, tls.is_some())
+                    .with_context(format!("connection to {endpoint} failed"));
+                Err(stage.fail(error))
+            }
+        }
+    }
+}
+
+fn check_token_may_leave(credential: &Credential, tls: Option<&Established>) -> Result<(), Error> {
+    let verified = tls.and_then(|tls| tls.info.verification) == Some(Verification::Full);
+    if !credential.needs_verified_tls() || verified {
+        return Ok(());
+    }
+    let message = match tls {
+        None => "a bearer token is not sent over a connection without TLS",
+        Some(_) => "a bearer token is not sent to a server whose name was not verified",
+    };
+    Err(Error::new(
+        &codes::AUTH_UNVERIFIED_TLS,
+        Stage::AUTHENTICATION,
+        message,
+    ))
+}
+
+fn explain(error: tokio_postgres::Error, observed: &Observed, over_tls: bool) -> Error {
+    if let Some(violation) = observed.take_violation() {
+        return violation;
+    }
+    let translated = server_error::from_driver(error, Stage::AUTHENTICATION);
+    // In TLS 1.3 the server's verdict on the client certificate arrives only now.
+    let silent = !observed.heard_anything();
+    if over_tls && silent && translated.kind() == crate::ErrorKind::Closed {
+        let message = format!("the server ended the TLS session before it answered: {translated}");
+        return Error::new(&codes::TLS_CLOSED, Stage::TLS, message).with_source(translated);
+    }
+    translated
+}
+
+/// Hands a stream whose TLS is already established to tokio-postgres, with its channel binding.
+pub(super) struct Handover {
+    pub(super) binding: Option<Vec<u8>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsConnect<S> for Handover {
+    type Stream = Finished<S>;
+    type Error = std::convert::Infallible;
+    type Future = Ready<Result<Finished<S>, Self::Error>>;
+
+    fn connect(self, stream: S) -> Self::Future {
+        ready(Ok(Finished {
+            inner: stream,
+            binding: self.binding,
+        }))
+    }
+}
+
+/// A stream whose TLS is established below.
+pub(super) struct Finished<S> {
+    inner: S,
+    binding: Option<Vec<u8>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Finished<S> {
+    fn channel_binding(&self) -> Binding {
+        match &self.binding {
+            Some(hash) => Binding::tls_server_end_point(hash.clone()),
+            None => Binding::none(),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Finished<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Finished<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write(cx, data)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}

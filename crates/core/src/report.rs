@@ -1,0 +1,203 @@
+//! What a check found, stage by stage, with a remedy.
+
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{ConnectionInfo, Error, Outcome, Stage, StageRecord};
+
+/// What [`Connector::check`](crate::Connector::check) found: every stage with its outcome, its time
+/// and what was seen, and for a failure its stable code and the remedy.
+///
+/// `Display` is made for a terminal, [`to_markdown`](Self::to_markdown) for a page, `Serialize` for
+/// programs. None of them holds a secret.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    ok: bool,
+    route: String,
+    stages: Vec<StageRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Error>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<ConnectionInfo>,
+}
+
+impl Report {
+    /// A report of `stages`, which ended with `error`, if any. The stages of `usual` that do not
+    /// occur count as skipped.
+    #[must_use]
+    pub fn new(
+        route: impl Into<String>,
+        mut stages: Vec<StageRecord>,
+        usual: impl IntoIterator<Item = Stage>,
+        error: Option<Error>,
+        connection: Option<ConnectionInfo>,
+    ) -> Self {
+        for record in &mut stages {
+            if record.outcome == Outcome::Running {
+                // Cut off: by the deadline in this very stage, or because another one failed.
+                let here = error
+                    .as_ref()
+                    .is_some_and(|error| error.stage() == record.stage);
+                record.outcome = if here {
+                    Outcome::Failed
+                } else {
+                    Outcome::Skipped
+                };
+            }
+        }
+        for stage in usual {
+            if !stages.iter().any(|record| record.stage == stage) {
+                stages.push(StageRecord {
+                    stage,
+                    hop: None,
+                    outcome: Outcome::Skipped,
+                    elapsed: Duration::ZERO,
+                    seen: Vec::new(),
+                });
+            }
+        }
+        Self {
+            ok: error.is_none(),
+            route: route.into(),
+            stages,
+            error,
+            connection,
+        }
+    }
+
+    /// Whether the connection works.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.ok
+    }
+
+    /// The route, without secrets.
+    #[must_use]
+    pub fn route(&self) -> &str {
+        &self.route
+    }
+
+    /// The stages, in the order in which they began.
+    #[must_use]
+    pub fn stages(&self) -> &[StageRecord] {
+        &self.stages
+    }
+
+    /// Why the connection does not work.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    /// What was known of the connection, when it works.
+    #[must_use]
+    pub fn connection(&self) -> Option<&ConnectionInfo> {
+        self.connection.as_ref()
+    }
+
+    /// The report as Markdown: a table, and the remedy below it.
+    #[must_use]
+    pub fn to_markdown(&self) -> String {
+        let mut out = String::new();
+        let cell = |text: &str| text.replace('\\', "\\\\").replace('|', "\\|");
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "**Route:** {}\n", cell(&self.route));
+        out.push_str("| Stage | Outcome | Time | Seen |\n| --- | --- | ---: | --- |\n");
+        for record in &self.stages {
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {} |",
+                cell(&name(record)),
+                word(record.outcome),
+                time(record),
+                cell(&seen(record)),
+            );
+        }
+        match &self.error {
+            None => out.push_str("\nThe connection works.\n"),
+            Some(error) => {
+                let _ = writeln!(
+                    out,
+                    "\n**{}** (`{}`): {}\n\n**What to change:** {}",
+                    error.kind(),
+                    error.code().name(),
+                    cell(error.message()),
+                    cell(error.hint()),
+                );
+            }
+        }
+        out
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "route: {}", self.route)?;
+        let width = self
+            .stages
+            .iter()
+            .map(|record| name(record).len())
+            .max()
+            .unwrap_or(0);
+        for record in &self.stages {
+            let mark = match record.outcome {
+                Outcome::Passed => "ok  ",
+                Outcome::Failed => "FAIL",
+                _ => "-   ",
+            };
+            let line = format!(
+                "  {mark} {:width$}  {:>9}  {}",
+                name(record),
+                time(record),
+                seen(record)
+            );
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        match &self.error {
+            None => write!(f, "the connection works"),
+            Some(error) => {
+                writeln!(
+                    f,
+                    "{} [{}]: {}",
+                    error.kind(),
+                    error.code().name(),
+                    error.message()
+                )?;
+                write!(f, "what to change: {}", error.hint())
+            }
+        }
+    }
+}
+
+fn name(record: &StageRecord) -> String {
+    match &record.hop {
+        Some(hop) => format!("{} {hop}", record.stage),
+        None => record.stage.to_string(),
+    }
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Passed => "passed",
+        Outcome::Failed => "failed",
+        Outcome::Running | Outcome::Skipped => "skipped",
+    }
+}
+
+fn time(record: &StageRecord) -> String {
+    match record.outcome {
+        Outcome::Running | Outcome::Skipped => String::new(),
+        _ => format!("{:.1} ms", record.elapsed.as_secs_f64() * 1e3),
+    }
+}
+
+fn seen(record: &StageRecord) -> String {
+    let notes: Vec<String> = record
+        .seen
+        .iter()
+        .map(|(what, value)| format!("{what} {value}"))
+        .collect();
+    notes.join(", ")
+}

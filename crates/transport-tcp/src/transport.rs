@@ -1,0 +1,245 @@
+//! The transport itself.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pgreach_core::{ActiveStage, DialContext, Dialed, Endpoint, Error, Stage, Transport};
+use tokio::net::TcpStream;
+
+use crate::builder::TcpTransportBuilder;
+use crate::eyeballs::{ATTEMPT_DELAY, order, race};
+use crate::options::{SocketError, SocketOptions, open};
+use crate::resolve::{check_name, nothing_found};
+use crate::{AddressPolicy, Keepalive, Resolver, SystemResolver, codes, failure};
+
+/// Dials TCP and Unix-domain sockets, as the endpoint says.
+///
+/// One dial over TCP goes like this:
+/// 1. The address is where the endpoint is [pinned](Endpoint::pinned), else its
+///    [`hostaddr`](Endpoint::hostaddr), else its host if that is an IP address; otherwise the host name
+///    is resolved, once.
+/// 2. The [`AddressPolicy`] judges every address. **If it refuses one, the whole name is refused**: a
+///    name that stands for addresses on both sides of a fence is either a mistake or an attack.
+/// 3. The addresses themselves are dialled, never the name again, so an answer that changes later
+///    (DNS rebinding) changes nothing. Several addresses race as in RFC 8305: the families take
+///    turns, an attempt starts 250 ms after the one before or as soon as that one failed, and the
+///    first connection wins. RFC 8305's waiting for a late AAAA answer does not apply, since a
+///    [`Resolver`] gives all addresses together.
+///
+/// Dropping the dial closes the sockets of all attempts; nothing goes on but a lookup in tokio's pool
+/// for blocking calls (see [`SystemResolver`]). The dial itself ends no earlier than the operating
+/// system's attempts do: the deadline is the connector's to keep.
+///
+/// Cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct TcpTransport {
+    pub(crate) policy: AddressPolicy,
+    pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) options: SocketOptions,
+    pub(crate) requirepeer: Option<String>,
+}
+
+impl TcpTransport {
+    /// A transport with the defaults: every address is allowed, the system resolves names,
+    /// keepalive is on with the system's times, `TCP_NODELAY` is set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            policy: AddressPolicy::default(),
+            resolver: Arc::new(SystemResolver),
+            options: SocketOptions::default(),
+            requirepeer: None,
+        }
+    }
+
+    /// Begins with the defaults and changes some.
+    pub fn builder() -> TcpTransportBuilder {
+        TcpTransportBuilder::new()
+    }
+
+    /// Which addresses may be dialled.
+    #[must_use]
+    pub fn address_policy(&self) -> &AddressPolicy {
+        &self.policy
+    }
+
+    /// TCP keepalive; `None` is off.
+    #[must_use]
+    pub fn keepalive(&self) -> Option<Keepalive> {
+        self.options.keepalive
+    }
+
+    /// How long sent data may stay unacknowledged; `None` is the system's value.
+    #[must_use]
+    pub fn tcp_user_timeout(&self) -> Option<Duration> {
+        self.options.user_timeout
+    }
+
+    /// Whether `TCP_NODELAY` is set.
+    #[must_use]
+    pub fn nodelay(&self) -> bool {
+        self.options.nodelay
+    }
+
+    /// The user that the server of a Unix socket must run as.
+    #[must_use]
+    pub fn requirepeer(&self) -> Option<&str> {
+        self.requirepeer.as_deref()
+    }
+
+    /// The addresses to dial for a TCP endpoint, every one of them checked.
+    pub(crate) async fn addresses(
+        &self,
+        endpoint: &Endpoint,
+        stage: &ActiveStage,
+    ) -> Result<Vec<SocketAddr>, Error> {
+        let (addresses, from) = self.look_up(endpoint).await?;
+        stage.note("addresses", list(&addresses));
+        stage.note("from", from);
+        self.check(endpoint, &addresses)?;
+        Ok(addresses)
+    }
+
+    async fn look_up(&self, endpoint: &Endpoint) -> Result<(Vec<SocketAddr>, &'static str), Error> {
+        let port = endpoint.port();
+        if let Some(address) = endpoint.pinned() {
+            return Ok((vec![address], "an earlier connection"));
+        }
+        if let Some(address) = endpoint.hostaddr() {
+            return Ok((vec![SocketAddr::new(address, port)], "hostaddr"));
+        }
+        let host = endpoint.host();
+        check_name(host)?;
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok((vec![SocketAddr::new(address, port)], "host"));
+        }
+        let addresses = self.resolver.resolve(host, port).await?;
+        if addresses.is_empty() {
+            return Err(nothing_found(host));
+        }
+        Ok((addresses, "the resolver"))
+    }
+
+    fn check(&self, endpoint: &Endpoint, addresses: &[SocketAddr]) -> Result<(), Error> {
+        let refusals: Vec<_> = addresses
+            .iter()
+            .filter_map(|address| self.policy.check(address.ip()).err())
+            .collect();
+        let Some(first) = refusals.first() else {
+            return Ok(());
+        };
+        let reasons: Vec<_> = refusals.iter().map(ToString::to_string).collect();
+        let mut message = format!(
+            "the address policy forbids {endpoint}: {}",
+            reasons.join("; ")
+        );
+        if refusals.len() < addresses.len() {
+            message.push_str("; its other addresses are not used either");
+        }
+        Err(
+            Error::new(&codes::ADDRESS_DENIED, Stage::RESOLVE, message)
+                .with_hint(format!(
+                    "use a host whose addresses the policy allows, or allow {} if this destination is meant",
+                    first.address()
+                ))
+                .with_source(first.clone()),
+        )
+    }
+
+    async fn dial_tcp(&self, endpoint: &Endpoint, cx: &DialContext) -> Result<Dialed, Error> {
+        let stage = cx.enter(Stage::RESOLVE);
+        let addresses = self.addresses(endpoint, &stage).await;
+        let addresses = order(stage.end(addresses)?, cx.random_order());
+
+        let stage = cx.enter(Stage::TCP);
+        let connected = race(addresses, ATTEMPT_DELAY, |address| {
+            // Noted as it begins, so that a report of a deadline tells what was waited for.
+            stage.note("trying", address);
+            connect(address, &self.options)
+        });
+        match connected.await {
+            Ok((stream, address)) => {
+                stage.note("address", address);
+                if let Ok(local) = stream.local_addr() {
+                    stage.note("local", local);
+                }
+                stage.pass();
+                Ok(Dialed {
+                    stream: Box::new(stream),
+                    endpoint: endpoint.clone().pinned_to(address),
+                })
+            }
+            Err(failures) => Err(stage.fail(failure::tcp(endpoint, failures))),
+        }
+    }
+
+    async fn dial_unix(&self, endpoint: &Endpoint, cx: &DialContext) -> Result<Dialed, Error> {
+        let stage = cx.enter(Stage::TCP);
+        if !self.policy.allows_unix_sockets() {
+            return Err(stage.fail(Error::new(
+                &codes::SOCKET_DENIED,
+                Stage::TCP,
+                format!("the address policy forbids the Unix socket {endpoint}"),
+            )));
+        }
+        #[cfg(unix)]
+        let stream = crate::unix::connect(endpoint, self.requirepeer.as_deref(), cx, &stage).await;
+        #[cfg(not(unix))]
+        let stream = Err(Error::new(
+            &pgreach_core::codes::CONFIG_UNSUPPORTED,
+            Stage::TCP,
+            format!("the Unix socket {endpoint} is not supported on this system"),
+        )
+        .with_hint("give a TCP host"));
+        Ok(Dialed {
+            stream: stage.end(stream)?,
+            endpoint: endpoint.clone(),
+        })
+    }
+}
+
+async fn connect(
+    address: SocketAddr,
+    options: &SocketOptions,
+) -> Result<(TcpStream, SocketAddr), SocketError> {
+    let stream = open(address, options)?.connect(address).await?;
+    // A port of this machine's ephemeral range that nobody listens on can be drawn as the local port
+    // of the very attempt; TCP then connects the socket to itself (RFC 793, simultaneous open).
+    if stream.local_addr()? == address {
+        return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into());
+    }
+    Ok((stream, address))
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    addresses.join(", ")
+}
+
+impl Default for TcpTransport {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Transport for TcpTransport {
+    async fn dial(&self, endpoint: &Endpoint, cx: &DialContext) -> Result<Dialed, Error> {
+        if endpoint.is_unix() {
+            self.dial_unix(endpoint, cx).await
+        } else {
+            self.dial_tcp(endpoint, cx).await
+        }
+    }
+
+    fn describe(&self, endpoint: &Endpoint) -> String {
+        let kind = if endpoint.is_unix() {
+            "unix socket"
+        } else {
+            "tcp to"
+        };
+        format!("{kind} {endpoint}")
+    }
+}
