@@ -1,5 +1,21 @@
 //! The seams of pgreach: what a route, an identity and a trust decision are, and the connector that
 //! puts them together.
+//!
+//! A connection to PostgreSQL is three decisions, each taken on its own:
+//!
+//! - the **route**: a [`Transport`] opens a byte stream to an [`Endpoint`];
+//! - the **identity**: a [`CredentialProvider`] gives a [`Credential`] for each new connection;
+//! - the **trust**: a [`TlsPolicy`] says what to verify, a [`TlsProvider`] verifies it.
+//!
+//! [`PgConnector`] puts them together. [`Connector::connect`] walks `credential ∥ dial → TLS → guard →
+//! startup → session` under one deadline and returns a [`Connection`], which derefs to
+//! [`tokio_postgres::Client`]; [`Connector::check`] walks the same way and returns a [`Report`] with a
+//! remedy. Whatever fails is an [`Error`] with a stable [`Code`].
+//!
+//! This crate knows no TLS, SSH or HTTP library: each is a crate of its own behind one of these
+//! traits, and so is yours. Most programs want the facade, `pgreach`.
+//!
+//! [`conninfo`] has libpq's connection strings, environment, service file and passfile.
 
 pub mod codes;
 pub mod conninfo;

@@ -218,12 +218,12 @@ const BAD: &[(&str, &Code, &str)] = &[
     (
         "postgresql://host?zzz",
         &codes::CONFIG_INVALID,
-        "missing key/value separator \"=\" in URI query parameter \"zzz\"",
+        "missing key/value separator \"=\" in URI query parameter at position 19",
     ),
     (
         "postgresql://host?value1&value2",
         &codes::CONFIG_INVALID,
-        "missing key/value separator \"=\" in URI query parameter \"value1\"",
+        "missing key/value separator \"=\" in URI query parameter at position 19",
     ),
     (
         "postgresql://host?key=key=value",
@@ -382,6 +382,10 @@ fn our_own_cases() {
     }
     for (uri, message) in [
         ("postgresql://h?ssl=false", "ssl in a URI can only be true"),
+        (
+            "postgresql://h?user&port=1",
+            "missing key/value separator \"=\" in URI query parameter \"user\"",
+        ),
         (
             "postgresql://h?&user=a",
             "missing key/value separator \"=\" in URI query parameter at position 16",

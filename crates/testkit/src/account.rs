@@ -84,12 +84,16 @@ impl Account {
 
     /// Whether this user can enter the folder and each folder above it.
     pub(crate) fn reaches(&self, folder: &Path) -> bool {
-        let Ok(folder) = folder.canonicalize() else { return false };
+        let Ok(folder) = folder.canonicalize() else {
+            return false;
+        };
         folder.ancestors().all(|step| self.enters(step))
     }
 
     fn enters(&self, folder: &Path) -> bool {
-        let Ok(meta) = fs::metadata(folder) else { return false };
+        let Ok(meta) = fs::metadata(folder) else {
+            return false;
+        };
         let mode = meta.mode();
         let bit = if self.uid == 0 || meta.uid() == self.uid {
             0o100

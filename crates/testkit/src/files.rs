@@ -85,7 +85,10 @@ mod tests {
         copy_tree(&from, &to, &|path| path != Path::new("sub/left-out")).unwrap();
 
         assert_eq!(fs::read_to_string(to.join("link")).unwrap(), "text");
-        assert_eq!(fs::metadata(to.join("sub/file")).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(
+            fs::metadata(to.join("sub/file")).unwrap().mode() & 0o777,
+            0o640
+        );
         assert!(!to.join("sub/left-out").exists());
     }
 }

@@ -1,1 +1,36 @@
-//! Placeholder.
+//! Real servers for tests: PostgreSQL, certificates, network faults and rogue servers.
+//!
+//! Tests of code that connects to databases are worth most against the real thing. This crate starts
+//! it in under a second and removes it afterwards, also when the test panics:
+//!
+//! - [`Postgres`]: a server of any version from 13 to 18, with its own data folder, `pg_hba.conf`,
+//!   TLS and standbys. [`servers`] says where the programs come from.
+//! - [`Pki`]: certificates good and bad: expired, for another name, of another authority, revoked.
+//! - [`FaultProxy`]: a slow, silent, slicing or dying network.
+//! - [`Rogue`]: a scripted server that does what no PostgreSQL would.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), pgreach_testkit::Error> {
+//! use pgreach_testkit::{Pki, Postgres};
+//!
+//! let pki = Pki::generate()?;
+//! let certificate = pki.server("localhost").issue()?;
+//! let server = Postgres::builder()
+//!     .with_tls(certificate.chain_pem(), certificate.key_pem())
+//!     .with_hba(["hostssl all all 127.0.0.1/32 scram-sha-256"])
+//!     .with_sql("create role app login password 'secret'")
+//!     .start()?;
+//! println!("host=localhost port={} sslrootcert={}", server.port(), pki.root_file().display());
+//! # Ok(())
+//! # }
+//! ```
+
+mod account;
+mod command;
+mod error;
+mod files;
+mod postgres;
+pub mod servers;
+
+pub use error::Error;
+pub use postgres::{Postgres, PostgresBuilder, Rows};

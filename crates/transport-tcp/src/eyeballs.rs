@@ -86,7 +86,7 @@ where
 mod tests {
     use std::cell::{Cell, RefCell};
 
-    use tokio::time::sleep;
+    use tokio::time::{sleep, timeout};
 
     use super::*;
 
@@ -155,7 +155,7 @@ mod tests {
         let starts = RefCell::new(Vec::new());
         let alive = Cell::new(0);
         let addresses: Vec<_> = (0..script.len()).map(|n| v4(n as u8)).collect();
-        let result = race(addresses.clone(), ATTEMPT_DELAY, |address| {
+        let race = race(addresses.clone(), ATTEMPT_DELAY, |address| {
             let place = addresses.iter().position(|a| *a == address).unwrap();
             let (starts, alive) = (&starts, &alive);
             async move {
@@ -170,8 +170,9 @@ mod tests {
                     None => std::future::pending().await,
                 }
             }
-        })
-        .await;
+        });
+        // A race that would wait for ever is a failure, not a hanging test.
+        let result = timeout(Duration::from_secs(3600), race).await.unwrap();
         let (winner, failures) = match result {
             Ok(winner) => (Some(winner), Vec::new()),
             Err(failures) => (None, failures.into_iter().map(|(a, ())| a).collect()),
@@ -237,7 +238,7 @@ mod tests {
             let _alive = Alive(&alive);
             std::future::pending::<Result<(), ()>>().await
         });
-        let cut = tokio::time::timeout(Duration::from_secs(60), race).await;
+        let cut = timeout(Duration::from_secs(60), race).await;
         assert!(cut.is_err());
         assert_eq!(alive.get(), 0);
     }

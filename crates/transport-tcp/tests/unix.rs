@@ -193,7 +193,7 @@ async fn failures_say_what_to_look_at() {
             let inner = directory.path().join("closed");
             std::fs::create_dir(&inner).unwrap();
             let pair = listen(&inner);
-            std::fs::set_permissions(&inner, std::fs::Permissions::from_mode(0)).unwrap();
+            std::fs::set_permissions(&inner, std::fs::Permissions::from_mode(0o000)).unwrap();
             pair
         };
         let error = refused(&transport, &closed).await;

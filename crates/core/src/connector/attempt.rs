@@ -93,10 +93,11 @@ impl Settings {
             match self.attempt(credential, dialed, *encryption, cx).await {
                 Ok(connection) => return Ok(connection),
                 Err(failure) if last || !failure.fall_back => {
-                    return Err(match first_failure {
+                    let error = match first_failure {
                         Some(first) => more_telling(first, failure.error),
                         None => failure.error,
-                    });
+                    };
+                    return Err(self.explain(error, &endpoint, cx).await);
                 }
                 Err(failure) => first_failure = Some(failure.error),
             }
@@ -115,7 +116,6 @@ impl Settings {
         cx: &DialContext,
     ) -> Result<Connection, Failure> {
         let trace = cx.trace();
-        let target = dialed.endpoint.clone();
         let identity = credential.identity();
         let negotiated = match self
             .tls
@@ -129,7 +129,6 @@ impl Settings {
                 let tampered = error.code() == &codes::TLS_STUFFED
                     || error.code() == &codes::TLS_NEGOTIATION
                     || error.kind() != ErrorKind::Tls;
-                let error = self.explain(error, &target, cx).await;
                 return Err(Failure {
                     error,
                     fall_back: !tampered,

@@ -43,13 +43,15 @@ pub(super) fn parse(text: &str, conninfo: &mut Conninfo) -> Result<(), Error> {
         stray_at: rest.contains('@'),
     };
     let has_password = userinfo.is_some_and(|userinfo| userinfo.contains(':'));
-    let (hosts, ports, rest) = uri.hosts(rest, has_password)?;
+    let authority = rest;
+    let (hosts, ports, rest) = uri.hosts(authority, has_password)?;
+    let authority = &authority[..authority.len() - rest.len()];
     uri.store(conninfo, Keyword::Host, &hosts, rest)?;
     uri.store(conninfo, Keyword::Port, &ports, rest)?;
 
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     if let Some(dbname) = path.strip_prefix('/') {
-        if userinfo.is_none() && cut_off_password(&ports, dbname) {
+        if userinfo.is_none() && cut_off_password(authority, dbname) {
             return Err(invalid(
                 "the database name in the URI looks like a part of user and password",
             )
@@ -68,11 +70,12 @@ fn split_userinfo(rest: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// Whether `dbname` looks like the end of `user:password@host`, cut off by a `/` in it.
-fn cut_off_password(ports: &str, dbname: &str) -> bool {
+/// Whether the two look like `user:password@host`, cut by a `/` in the password or the user.
+fn cut_off_password(authority: &str, dbname: &str) -> bool {
+    let has_port = authority.contains(':') && !authority.starts_with('[');
     dbname
         .find('@')
-        .is_some_and(|at| !ports.is_empty() || dbname[..at].contains(':'))
+        .is_some_and(|at| has_port || dbname[..at].contains(':'))
 }
 
 struct Uri<'a> {
@@ -169,8 +172,9 @@ impl Uri<'_> {
             let shown = Shown {
                 name: &name,
                 position: self.position(parameter),
-                // An unescaped "&" in a secret makes its rest look like a parameter.
-                hidden: after_secret,
+                // An unescaped "&" in a secret makes its rest look like a parameter; and what has no
+                // "=" may be a keyword and its secret in one.
+                hidden: after_secret || raw_value.is_none(),
             };
             let Some(raw_value) = raw_value else {
                 return Err(invalid(format!(

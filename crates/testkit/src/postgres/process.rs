@@ -57,7 +57,9 @@ pub(super) fn spawn(
     command.stdin(Stdio::null()).stdout(output).stderr(errors);
     clean_environment(&mut command);
     account.apply(&mut command);
-    command.spawn().map_err(Error::file("start", server.bin().join("postgres")))
+    command
+        .spawn()
+        .map_err(Error::file("start", server.bin().join("postgres")))
 }
 
 /// Starts the guard of a server's folder.
@@ -118,5 +120,7 @@ pub(super) fn end(child: &mut Child, how: Signal, patience: Duration) -> Result<
 
 /// How the child ended, once it has.
 pub(super) fn exited(child: &mut Child) -> Result<Option<ExitStatus>, Error> {
-    child.try_wait().map_err(Error::file("wait for", "postgres"))
+    child
+        .try_wait()
+        .map_err(Error::file("wait for", "postgres"))
 }

@@ -25,7 +25,9 @@ impl Session {
     /// Runs SQL in this session.
     pub(super) fn run(&self, sql: &str) -> Result<Rows, Error> {
         self.runtime.block_on(async {
-            tokio::time::timeout(DEADLINE, run_on(&self.client, sql)).await.map_err(too_late)?
+            tokio::time::timeout(DEADLINE, run_on(&self.client, sql))
+                .await
+                .map_err(too_late)?
         })
     }
 }
@@ -45,7 +47,11 @@ pub(super) fn with_session<T: Send>(
     work: impl FnOnce(&Session) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
     let mut config = Config::new();
-    config.host_path(socket_dir).port(port).user(ROLE).dbname(database);
+    config
+        .host_path(socket_dir)
+        .port(port)
+        .user(ROLE)
+        .dbname(database);
     config.application_name("pgreach-testkit");
     std::thread::scope(|scope| {
         scope
@@ -70,33 +76,55 @@ fn connect(config: &Config) -> Result<Session, Error> {
         // The client reports the same failure to whoever waits for an answer.
         let _ = connection.await;
     });
-    Ok(Session { runtime, client, driver })
+    Ok(Session {
+        runtime,
+        client,
+        driver,
+    })
 }
 
 async fn run_on(client: &Client, sql: &str) -> Result<Rows, Error> {
     let mut rows = Rows::new();
     for message in client.simple_query(sql).await.map_err(sql_error)? {
         if let SimpleQueryMessage::Row(row) = message {
-            rows.push((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect());
+            rows.push(
+                (0..row.len())
+                    .map(|column| row.get(column).map(str::to_owned))
+                    .collect(),
+            );
         }
     }
     Ok(rows)
 }
 
 fn too_late(_: tokio::time::error::Elapsed) -> Error {
-    Error::Sql { message: format!("no answer within {} s", DEADLINE.as_secs()), source: None }
+    Error::Sql {
+        message: format!("no answer within {} s", DEADLINE.as_secs()),
+        source: None,
+    }
 }
 
 fn sql_error(error: tokio_postgres::Error) -> Error {
     let message = match error.as_db_error() {
         Some(db) => {
-            let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
-            format!("{} {}: {}{detail}", db.severity(), db.code().code(), db.message())
+            let detail = db
+                .detail()
+                .map(|detail| format!(" ({detail})"))
+                .unwrap_or_default();
+            format!(
+                "{} {}: {}{detail}",
+                db.severity(),
+                db.code().code(),
+                db.message()
+            )
         }
         None => {
             let cause = std::error::Error::source(&error);
             cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
         }
     };
-    Error::Sql { message, source: Some(Box::new(error)) }
+    Error::Sql {
+        message,
+        source: Some(Box::new(error)),
+    }
 }

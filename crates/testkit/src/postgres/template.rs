@@ -27,8 +27,12 @@ const LAYOUT: u32 = 1;
 pub(super) fn template(server: &ServerBinaries, account: &Account) -> Result<PathBuf, Error> {
     let folder = cache::folder(account)?.join("templates");
     create_open(&folder)?;
-    let name =
-        format!("{}-{}-{:016x}", server.version(), account.name(), fingerprint(server.bin()));
+    let name = format!(
+        "{}-{}-{:016x}",
+        server.version(),
+        account.name(),
+        fingerprint(server.bin())
+    );
     let target = folder.join(&name);
     if target.join("PG_VERSION").exists() {
         return Ok(target);
@@ -55,7 +59,16 @@ pub(super) fn template(server: &ServerBinaries, account: &Account) -> Result<Pat
 fn initdb(server: &ServerBinaries, account: &Account, data: &Path) -> Result<(), Error> {
     let mut command = Command::new(server.bin().join("initdb"));
     command
-        .args(["-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C", "-D"])
+        .args([
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-D",
+        ])
         .arg(data)
         .current_dir("/");
     clean_environment(&mut command);
@@ -66,19 +79,33 @@ fn initdb(server: &ServerBinaries, account: &Account, data: &Path) -> Result<(),
 /// Makes [`ROLE`] with a server that runs in single-user mode, listening nowhere.
 fn create_role(server: &ServerBinaries, account: &Account, data: &Path) -> Result<(), Error> {
     let mut command = Command::new(server.bin().join("postgres"));
-    command.args(["--single", "-F", "-j", "-D"]).arg(data).arg("postgres").current_dir("/");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["--single", "-F", "-j", "-D"])
+        .arg(data)
+        .arg("postgres")
+        .current_dir("/");
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     clean_environment(&mut command);
     account.apply(&mut command);
     let failed = |reason: String| {
-        Error::State(format!("PostgreSQL {} in single-user mode: {reason}", server.version()))
+        Error::State(format!(
+            "PostgreSQL {} in single-user mode: {reason}",
+            server.version()
+        ))
     };
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     if let Some(mut input) = child.stdin.take() {
         let sql = format!("CREATE ROLE {ROLE} SUPERUSER REPLICATION LOGIN;\n\n");
-        input.write_all(sql.as_bytes()).map_err(|error| failed(error.to_string()))?;
+        input
+            .write_all(sql.as_bytes())
+            .map_err(|error| failed(error.to_string()))?;
     }
-    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    let output = child
+        .wait_with_output()
+        .map_err(|error| failed(error.to_string()))?;
     let said = String::from_utf8_lossy(&output.stderr);
     // In this mode a failed statement does not fail the program.
     if !output.status.success() || said.contains("ERROR:") {

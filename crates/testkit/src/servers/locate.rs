@@ -19,7 +19,9 @@ static VERSIONS: LazyLock<Mutex<HashMap<PathBuf, Option<String>>>> = LazyLock::n
 pub fn find() -> Vec<ServerBinaries> {
     let mut folders = named_folders();
     folders.extend(
-        run(Command::new("pg_config").arg("--bindir")).ok().map(|dir| PathBuf::from(dir.trim())),
+        run(Command::new("pg_config").arg("--bindir"))
+            .ok()
+            .map(|dir| PathBuf::from(dir.trim())),
     );
     if let Some(path) = env::var_os("PATH") {
         folders.extend(env::split_paths(&path));
@@ -58,31 +60,50 @@ pub(crate) fn probe(bin: &Path) -> Option<ServerBinaries> {
             parse_version(&answer)
         })
         .clone()?;
-    let major = version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
-    Some(ServerBinaries { major, version, bin })
+    let major = version
+        .split(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()?;
+    Some(ServerBinaries {
+        major,
+        version,
+        bin,
+    })
 }
 
 fn named_folders() -> Vec<PathBuf> {
     env::var_os("PGREACH_POSTGRES_BIN")
-        .map(|list| env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect())
+        .map(|list| {
+            env::split_paths(&list)
+                .filter(|path| !path.as_os_str().is_empty())
+                .collect()
+        })
         .unwrap_or_default()
 }
 
 /// `<root>/<prefix>*/<leaf>`, the newest version first.
 fn below(root: &Path, prefix: &str, leaf: &str) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(root) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(root) else {
+        return Vec::new();
+    };
     let mut names: Vec<_> = entries
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok())
         .filter(|name| name.starts_with(prefix))
         .collect();
     names.sort_by_key(|name| std::cmp::Reverse(numbers(name)));
-    names.into_iter().map(|name| root.join(name).join(leaf)).collect()
+    names
+        .into_iter()
+        .map(|name| root.join(name).join(leaf))
+        .collect()
 }
 
 /// The numbers in a name, so that 17.10 sorts after 17.9.
 pub(super) fn numbers(name: &str) -> Vec<u32> {
-    name.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect()
+    name.split(|c: char| !c.is_ascii_digit())
+        .filter_map(|word| word.parse().ok())
+        .collect()
 }
 
 fn probe_all(folders: Vec<PathBuf>) -> Vec<ServerBinaries> {
@@ -97,8 +118,14 @@ fn probe_all(folders: Vec<PathBuf>) -> Vec<ServerBinaries> {
 
 /// `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)` gives `15.14`.
 fn parse_version(answer: &str) -> Option<String> {
-    let version = answer.split("(PostgreSQL)").nth(1)?.split_whitespace().next()?;
-    version.starts_with(|c: char| c.is_ascii_digit()).then(|| version.to_owned())
+    let version = answer
+        .split("(PostgreSQL)")
+        .nth(1)?
+        .split_whitespace()
+        .next()?;
+    version
+        .starts_with(|c: char| c.is_ascii_digit())
+        .then(|| version.to_owned())
 }
 
 #[cfg(test)]
@@ -109,7 +136,10 @@ mod tests {
     fn versions_are_read_from_the_programs_own_words() {
         let debian = "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)\n";
         assert_eq!(parse_version(debian).as_deref(), Some("15.14"));
-        assert_eq!(parse_version("postgres (PostgreSQL) 18beta1\n").as_deref(), Some("18beta1"));
+        assert_eq!(
+            parse_version("postgres (PostgreSQL) 18beta1\n").as_deref(),
+            Some("18beta1")
+        );
         assert_eq!(parse_version("postgres: command not found"), None);
     }
 

@@ -65,7 +65,10 @@ impl ServerBinaries {
 /// Returns a server of each of these major versions, fetching those that are not installed.
 pub fn ensure(majors: &[u16]) -> Result<Vec<ServerBinaries>, Error> {
     let found = find();
-    majors.iter().map(|&major| pick_or_fetch(&found, major)).collect()
+    majors
+        .iter()
+        .map(|&major| pick_or_fetch(&found, major))
+        .collect()
 }
 
 /// Returns the servers a test should run against: one for each major version, oldest first.
@@ -104,8 +107,10 @@ fn newest() -> Result<ServerBinaries, Error> {
     // `max_by_key` returns the last of equals, and the first found is the one to prefer.
     match found.into_iter().rev().max_by_key(ServerBinaries::major) {
         Some(server) => Ok(server),
-        None => fetch(*FETCHABLE.end())
-            .map_err(|error| Error::NoServer { major: None, reason: error.to_string() }),
+        None => fetch(*FETCHABLE.end()).map_err(|error| Error::NoServer {
+            major: None,
+            reason: error.to_string(),
+        }),
     }
 }
 
@@ -113,8 +118,10 @@ fn pick_or_fetch(found: &[ServerBinaries], major: u16) -> Result<ServerBinaries,
     if let Some(server) = found.iter().find(|server| server.major == major) {
         return Ok(server.clone());
     }
-    fetch(major)
-        .map_err(|error| Error::NoServer { major: Some(major), reason: error.to_string() })
+    fetch(major).map_err(|error| Error::NoServer {
+        major: Some(major),
+        reason: error.to_string(),
+    })
 }
 
 fn parse_versions(list: &str) -> Result<Vec<u16>, Error> {
@@ -122,9 +129,15 @@ fn parse_versions(list: &str) -> Result<Vec<u16>, Error> {
         return Ok(FETCHABLE.collect());
     }
     let mut majors = Vec::new();
-    for word in list.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+    for word in list
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+    {
         majors.push(word.parse().map_err(|_| {
-            Error::State(format!("PGREACH_TEST_VERSIONS: {word:?} is not a major version"))
+            Error::State(format!(
+                "PGREACH_TEST_VERSIONS: {word:?} is not a major version"
+            ))
         })?);
     }
     majors.sort_unstable();
@@ -140,6 +153,11 @@ mod tests {
     fn version_lists_are_sorted_and_unique() {
         assert_eq!(parse_versions("18, 13,18,").unwrap(), [13, 18]);
         assert_eq!(parse_versions("all").unwrap(), [13, 14, 15, 16, 17, 18]);
-        assert!(parse_versions("17.2").unwrap_err().to_string().contains("17.2"));
+        assert!(
+            parse_versions("17.2")
+                .unwrap_err()
+                .to_string()
+                .contains("17.2")
+        );
     }
 }

@@ -1,0 +1,351 @@
+//! A real PostgreSQL server for one test.
+
+mod builder;
+mod process;
+mod sql;
+mod standby;
+mod template;
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::Error;
+use crate::account::Account;
+use crate::servers::ServerBinaries;
+
+pub use builder::PostgresBuilder;
+pub use sql::Rows;
+
+/// How long a server may take until it answers, or until it has ended.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How many ports are tried: another process may take one between the look and the start.
+const PORTS: usize = 10;
+
+/// A running PostgreSQL server with a data folder of its own, removed when it is dropped: also when
+/// the test panics, and, through a guard process, when the test's process is killed.
+///
+/// Every function blocks, for some tens of milliseconds as a rule; they may be called inside an
+/// async runtime.
+///
+/// ```no_run
+/// # fn main() -> Result<(), pgreach_testkit::Error> {
+/// use pgreach_testkit::Postgres;
+///
+/// let server = Postgres::builder().with_setting("log_connections", "on").start()?;
+/// let rows = server.execute("select 1 + 1")?;
+/// assert_eq!(rows, [[Some("2".to_owned())]]);
+/// println!("host=127.0.0.1 port={} user=postgres", server.port());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Postgres {
+    server: ServerBinaries,
+    account: Account,
+    folder: PathBuf,
+    port: u16,
+    child: Mutex<Child>,
+    guard: Mutex<Option<Child>>,
+}
+
+impl Postgres {
+    /// Starts the newest server there is, without TLS, trusting every local client.
+    ///
+    /// # Errors
+    /// There is no server and none can be fetched, or it does not start.
+    pub fn start() -> Result<Self, Error> {
+        Self::builder().start()
+    }
+
+    /// Begins a server with settings of its own.
+    pub fn builder() -> PostgresBuilder {
+        PostgresBuilder::default()
+    }
+
+    /// The address that it listens on: always `127.0.0.1`.
+    #[must_use]
+    pub fn host(&self) -> &'static str {
+        "127.0.0.1"
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Address and port.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The folder of the Unix socket.
+    #[must_use]
+    pub fn socket_dir(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The major version.
+    #[must_use]
+    pub fn major(&self) -> u16 {
+        self.server.major()
+    }
+
+    /// The full version.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        self.server.version()
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// The superuser: `postgres`.
+    #[must_use]
+    pub fn superuser(&self) -> &'static str {
+        "postgres"
+    }
+
+    /// A connection string for the superuser over TCP.
+    #[must_use]
+    pub fn conninfo(&self) -> String {
+        format!(
+            "host=127.0.0.1 port={} user=postgres dbname=postgres",
+            self.port
+        )
+    }
+
+    /// What the server logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        read_lossy(&self.folder.join("log"))
+    }
+
+    /// Runs SQL in the database `postgres` as a superuser of the kit's own, over the Unix socket.
+    /// Neither `pg_hba.conf` nor the password of `postgres` has a say in it.
+    ///
+    /// # Errors
+    /// The server's error.
+    pub fn execute(&self, sql: &str) -> Result<Rows, Error> {
+        sql::with_session(&self.folder, self.port, "postgres", |session| {
+            session.run(sql)
+        })
+    }
+
+    /// Replaces `pg_hba.conf` and makes the server read it.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the server has ended.
+    pub fn set_hba(&self, lines: &[&str]) -> Result<(), Error> {
+        builder::write_hba(&self.data_dir(), &self.account, lines)?;
+        self.reload()
+    }
+
+    /// Makes the server read its configuration again, and waits until it has.
+    ///
+    /// # Errors
+    /// The server has ended, or does not answer.
+    pub fn reload(&self) -> Result<(), Error> {
+        let loaded = || self.execute("select pg_conf_load_time()::text");
+        let before = loaded()?;
+        process::signal(&self.child(), Signal::SIGHUP)?;
+        let deadline = Instant::now() + PATIENCE;
+        // Two loads within the clock's resolution would look alike; a microsecond is shorter.
+        while loaded()? == before {
+            if Instant::now() > deadline {
+                return Err(Error::State(
+                    "the server did not read its configuration".to_owned(),
+                ));
+            }
+            thread::sleep(process::TICK);
+        }
+        Ok(())
+    }
+
+    /// Stops the server (a fast shutdown) and starts it again on the same port and data.
+    ///
+    /// # Errors
+    /// It does not stop or start.
+    pub fn restart(&self) -> Result<(), Error> {
+        self.stop()?;
+        self.resume_service()
+    }
+
+    /// Stops the server: a fast shutdown, which ends every session.
+    ///
+    /// # Errors
+    /// It had to be killed.
+    pub fn stop(&self) -> Result<(), Error> {
+        process::end(&mut self.child(), Signal::SIGINT, PATIENCE)
+    }
+
+    /// Starts a server that was stopped.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn resume_service(&self) -> Result<(), Error> {
+        let mut child = self.child();
+        *child = process::spawn(
+            &self.server,
+            &self.account,
+            &self.data_dir(),
+            &self.log_file(),
+        )?;
+        wait_until_ready(&mut child, &self.server, &self.folder, self.port)
+    }
+
+    /// Freezes the server's main process: new connections are accepted by the system and never
+    /// answered.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn pause(&self) -> Result<(), Error> {
+        process::signal(&self.child(), Signal::SIGSTOP)
+    }
+
+    /// Ends [`pause`](Self::pause).
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn unpause(&self) -> Result<(), Error> {
+        process::signal(&self.child(), Signal::SIGCONT)
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// Starts a server on the data that `prepare` puts into the new folder it is given, with the
+    /// settings that it returns.
+    fn launch(
+        server: ServerBinaries,
+        account: Account,
+        prepare: impl FnOnce(&Path) -> Result<Vec<(String, String)>, Error>,
+    ) -> Result<Self, Error> {
+        // Short, because a socket's path has 107 bytes at most.
+        let base = if Path::new("/tmp").is_dir() {
+            PathBuf::from("/tmp")
+        } else {
+            std::env::temp_dir()
+        };
+        let folder = tempfile::Builder::new()
+            .prefix("pgr-")
+            .tempdir_in(&base)
+            .map_err(Error::file("create a folder in", &base))?;
+        crate::account::set_mode(folder.path(), 0o755)?;
+        account.own(folder.path())?;
+        let settings = prepare(folder.path())?;
+        let data = folder.path().join("data");
+        let log = folder.path().join("log");
+        let mut last = None;
+        for _ in 0..PORTS {
+            let port = free_port()?;
+            builder::write_settings(&data, folder.path(), port, &settings)?;
+            let mut child = process::spawn(&server, &account, &data, &log)?;
+            match wait_until_ready(&mut child, &server, folder.path(), port) {
+                Ok(()) => {
+                    let folder = folder.keep();
+                    let guard = Mutex::new(Some(process::spawn_guard(&folder)?));
+                    return Ok(Self {
+                        server,
+                        account,
+                        folder,
+                        port,
+                        child: Mutex::new(child),
+                        guard,
+                    });
+                }
+                Err(error) => {
+                    // Whatever state it is in, it must not outlive this function.
+                    let _ = process::end(&mut child, Signal::SIGQUIT, PATIENCE);
+                    let taken = read_lossy(&log).contains("Address already in use");
+                    if !taken {
+                        return Err(error);
+                    }
+                    fs::remove_file(&log).map_err(Error::file("remove", &log))?;
+                    last = Some(error);
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::State("no free port was found".to_owned())))
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Nobody is left to hear of a failure; the guard tries once more.
+        let _ = process::end(&mut self.child(), Signal::SIGQUIT, PATIENCE);
+        let _ = fs::remove_dir_all(&self.folder);
+        let guard = self
+            .guard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(mut guard) = guard {
+            // Its end of the pipe closes with this.
+            drop(guard.stdin.take());
+            let _ = guard.wait();
+        }
+    }
+}
+
+fn free_port() -> Result<u16, Error> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::network("bind"))?;
+    Ok(listener
+        .local_addr()
+        .map_err(Error::network("bind"))?
+        .port())
+}
+
+/// Ready is a server that answers a query.
+fn wait_until_ready(
+    child: &mut Child,
+    server: &ServerBinaries,
+    folder: &Path,
+    port: u16,
+) -> Result<(), Error> {
+    let deadline = Instant::now() + PATIENCE;
+    let socket = folder.join(format!(".s.PGSQL.{port}"));
+    let not_ready = |reason: String| Error::NotReady {
+        version: server.version().to_owned(),
+        reason,
+        log: read_lossy(&folder.join("log")),
+    };
+    loop {
+        if let Some(status) = process::exited(child)? {
+            return Err(not_ready(format!("it ended ({status})")));
+        }
+        let tried = if socket.exists() {
+            sql::with_session(folder, port, "postgres", |session| session.run("select 1"))
+        } else {
+            Err(Error::State("there is no socket yet".to_owned()))
+        };
+        match tried {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > deadline => return Err(not_ready(error.to_string())),
+            Err(_) => thread::sleep(process::TICK),
+        }
+    }
+}
+
+fn read_lossy(file: &Path) -> String {
+    fs::read(file)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
+}

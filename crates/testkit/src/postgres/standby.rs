@@ -1,0 +1,117 @@
+//! Streaming standbys.
+
+use std::fs;
+use std::path::Path;
+
+use super::template::ROLE;
+use super::{Postgres, sql};
+use crate::Error;
+use crate::account::set_mode;
+use crate::files::copy_tree;
+
+impl Postgres {
+    /// Starts a hot standby that streams from this server, with the same settings. It must be
+    /// dropped before this server, or it merely loses its source.
+    ///
+    /// # Errors
+    /// The backup fails, or the standby does not start.
+    pub fn standby(&self) -> Result<Self, Error> {
+        let source = format!(
+            "host={} port={} user={ROLE} application_name=standby",
+            self.socket_dir().display(),
+            self.port()
+        );
+        let old = self.major() < 15;
+        Self::launch(self.server.clone(), self.account.clone(), |folder| {
+            let data = folder.join("data");
+            // The packages with servers to fetch have no pg_basebackup; this is what it does.
+            let label = sql::with_session(self.socket_dir(), self.port(), "postgres", |session| {
+                session.run(if old {
+                    "select pg_start_backup('standby', true, false)"
+                } else {
+                    "select pg_backup_start('standby', true)"
+                })?;
+                copy_tree(&self.data_dir(), &data, &wanted)?;
+                let rows = session.run(if old {
+                    "select labelfile from pg_stop_backup(false, false)"
+                } else {
+                    "select labelfile from pg_backup_stop(false)"
+                })?;
+                rows.into_iter()
+                    .flatten()
+                    .next()
+                    .flatten()
+                    .ok_or_else(|| Error::State("the backup ended without a label".to_owned()))
+            })?;
+            for (name, text) in [("backup_label", label.as_str()), ("standby.signal", "")] {
+                let path = data.join(name);
+                fs::write(&path, text).map_err(Error::file("write", &path))?;
+                set_mode(&path, 0o600)?;
+                self.account.own(&path)?;
+            }
+            let mut settings = inherited(&self.data_dir())?;
+            settings.push(("primary_conninfo".to_owned(), source));
+            settings.push(("hot_standby".to_owned(), "on".to_owned()));
+            Ok(settings)
+        })
+    }
+
+    /// Makes a standby a primary, and waits until it is.
+    ///
+    /// # Errors
+    /// It is no standby, or takes too long.
+    pub fn promote(&self) -> Result<(), Error> {
+        let rows = self.execute("select pg_promote(true, 60)")?;
+        match rows.first().and_then(|row| row.first()) {
+            Some(Some(yes)) if yes == "t" => Ok(()),
+            _ => Err(Error::State(
+                "the standby was not promoted in time".to_owned(),
+            )),
+        }
+    }
+
+    /// Waits until this standby has replayed everything that `primary` has written by now.
+    ///
+    /// # Errors
+    /// It takes longer than a minute.
+    pub fn catch_up(&self, primary: &Self) -> Result<(), Error> {
+        let rows = primary.execute("select pg_current_wal_flush_lsn()::text")?;
+        let target = rows
+            .into_iter()
+            .flatten()
+            .next()
+            .flatten()
+            .unwrap_or_default();
+        let deadline = std::time::Instant::now() + super::PATIENCE;
+        let sql = format!("select pg_last_wal_replay_lsn() >= '{target}'::pg_lsn");
+        while self.execute(&sql)? != [[Some("t".to_owned())]] {
+            if std::time::Instant::now() > deadline {
+                return Err(Error::State(format!("the standby did not reach {target}")));
+            }
+            std::thread::sleep(super::process::TICK);
+        }
+        Ok(())
+    }
+}
+
+fn wanted(path: &Path) -> bool {
+    !["postmaster.pid", "postmaster.opts", "pgreach-testkit.conf"]
+        .map(Path::new)
+        .contains(&path)
+}
+
+/// The settings of the primary, but for those that every server has its own of.
+fn inherited(data: &Path) -> Result<Vec<(String, String)>, Error> {
+    let file = data.join("pgreach-testkit.conf");
+    let text = fs::read_to_string(&file).map_err(Error::file("read", &file))?;
+    let own = ["port", "unix_socket_directories"];
+    Ok(text
+        .lines()
+        .filter_map(|line| line.split_once(" = "))
+        .filter(|(name, _)| !own.contains(name))
+        .map(|(name, value)| {
+            let value = value.trim_matches('\'').replace("''", "'");
+            (name.to_owned(), value)
+        })
+        .collect())
+}

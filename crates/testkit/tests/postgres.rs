@@ -1,0 +1,85 @@
+//! Servers start, obey, and go.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+
+use pgreach_testkit::{Postgres, servers};
+
+fn one(server: &Postgres, sql: &str) -> String {
+    server.execute(sql).unwrap()[0][0].clone().unwrap()
+}
+
+#[test]
+fn every_version_starts_and_is_the_one_asked_for() {
+    for binaries in servers::for_tests().unwrap() {
+        let server = Postgres::builder().with_version(binaries.major()).start().unwrap();
+        let version = one(&server, "show server_version_num");
+        assert_eq!(version.parse::<u32>().unwrap() / 10_000, u32::from(binaries.major()));
+    }
+}
+
+#[test]
+fn settings_hba_and_sql_are_obeyed() {
+    let server = Postgres::builder()
+        .with_setting("work_mem", "7MB")
+        .with_hba(["local all nobody_in_particular reject"])
+        .with_sql("create role app login")
+        .start()
+        .unwrap();
+    assert_eq!(one(&server, "show work_mem"), "7MB");
+    assert_eq!(one(&server, "select count(*) from pg_roles where rolname = 'app'"), "1");
+    let lines = "select string_agg(database[1] || ' ' || user_name[1] || ' ' || auth_method, ',' order by line_number) from pg_hba_file_rules";
+    assert!(one(&server, lines).ends_with("all nobody_in_particular reject"));
+    server.set_hba(&["local all app trust"]).unwrap();
+    assert!(one(&server, lines).ends_with("all app trust"));
+}
+
+#[test]
+fn a_restart_keeps_port_and_data() {
+    let server = Postgres::builder().with_sql("create table t (x int)").start().unwrap();
+    let started = one(&server, "select pg_postmaster_start_time()::text");
+    server.restart().unwrap();
+    assert_ne!(one(&server, "select pg_postmaster_start_time()::text"), started);
+    assert_eq!(one(&server, "select count(*) from t"), "0");
+}
+
+#[test]
+fn a_standby_streams_and_can_be_promoted() {
+    for binaries in servers::for_tests().unwrap() {
+        let primary = Postgres::builder().with_version(binaries.major()).start().unwrap();
+        let standby = primary.standby().unwrap();
+        assert_eq!(one(&standby, "select pg_is_in_recovery()"), "t");
+        primary.execute("create table streamed (x int)").unwrap();
+        standby.catch_up(&primary).unwrap();
+        assert_eq!(one(&standby, "select count(*) from streamed"), "0");
+        standby.promote().unwrap();
+        assert_eq!(one(&standby, "select pg_is_in_recovery()"), "f");
+    }
+}
+
+fn pid_of(server: &Postgres) -> String {
+    let file = std::fs::read_to_string(server.data_dir().join("postmaster.pid")).unwrap();
+    file.lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn nothing_is_left_after_a_drop_or_a_panic() {
+    let (sender, receiver) = mpsc::channel::<(PathBuf, String)>();
+    let panicked = std::thread::spawn(move || {
+        let server = Postgres::start().unwrap();
+        sender.send((server.socket_dir().to_owned(), pid_of(&server))).unwrap();
+        panic!("as a failed test would");
+    });
+    let left = receiver.recv().unwrap();
+    assert!(panicked.join().is_err());
+
+    let server = Postgres::start().unwrap();
+    let dropped = (server.socket_dir().to_owned(), pid_of(&server));
+    drop(server);
+
+    for (folder, pid) in [left, dropped] {
+        assert!(!folder.exists(), "{} is left", folder.display());
+        assert!(!PathBuf::from(format!("/proc/{pid}")).exists(), "process {pid} is left");
+    }
+}
