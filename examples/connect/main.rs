@@ -15,6 +15,7 @@
 
 mod options;
 mod output;
+mod table;
 
 use std::process::ExitCode;
 
@@ -22,56 +23,66 @@ use options::{Action, Options};
 use output::Output;
 use pgreach::conninfo::Conninfo;
 use pgreach::tokio_postgres::SimpleQueryMessage;
-use pgreach::{Connection, Connector, Error};
+use pgreach::{Connection, Connector, Error, Stage, codes};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
-    // Known before the options are understood, so that a wrong option is reported as asked for.
-    let output = Output::new(args.iter().any(|arg| arg == "--json"));
-    let done = match Options::parse(args) {
-        Ok(options) => run(&options, &output).await,
-        Err(error) => Err(error),
-    };
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+    let output = Output::new(&args);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
         Err(error) => {
-            output.error(&error);
-            ExitCode::FAILURE
+            let message = format!("the async runtime does not start: {error}");
+            output.error(&Error::new(&codes::IO, Stage::CONFIG, message));
+            return ExitCode::FAILURE;
         }
-    }
+    };
+    let done = runtime.block_on(async { run(&Options::parse(args)?, &output).await });
+    // A look-up by the system's resolver may still be under way; nobody waits for it any more.
+    runtime.shutdown_background();
+    let succeeded = done.unwrap_or_else(|error| {
+        output.error(&error);
+        false
+    });
+    if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Does what was asked for, and says whether it succeeded.
 async fn run(options: &Options, output: &Output) -> Result<bool, Error> {
-    match &options.action {
+    Ok(match &options.action {
         Action::Help => output.help(),
         Action::Parse => output.parameters(&Conninfo::parse(&options.conninfo)?),
         Action::Check => {
             let report = pgreach::connector(&options.conninfo)?.check().await;
-            output.report(&report);
-            return Ok(report.is_ok());
+            output.report(&report) && report.is_ok()
         }
         Action::Command(sql) => {
             let connection = pgreach::connect(&options.conninfo).await?;
-            let messages = query(&connection, sql).await?;
-            output.rows(&messages, connection.info());
-            // The rows are there; how the session ends changes nothing.
-            let _ = connection.close().await;
+            let info = connection.info().clone();
+            let answer = query(&connection, sql).await;
+            let closed = connection.close().await;
+            let messages = match (answer, closed) {
+                // What ended the connection says more than that it has ended.
+                (Err(error), Err(reason)) if error.code() == &codes::CLOSED => return Err(reason),
+                // The rows are there; how the session ends changes nothing.
+                (answer, _) => answer?,
+            };
+            output.rows(&messages, &info)?
         }
-    }
-    Ok(true)
+    })
 }
 
-/// Runs `sql`; Ctrl-C cancels it on the server.
+/// Runs `sql`. Ctrl-C cancels it on the server, a second one gives up.
 async fn query(connection: &Connection, sql: &str) -> Result<Vec<SimpleQueryMessage>, Error> {
     let running = connection.simple_query(sql);
     tokio::pin!(running);
     tokio::select! {
+        done = &mut running => return Ok(done?),
+        Ok(()) = tokio::signal::ctrl_c() => connection.cancel_handle().cancel().await?,
+    }
+    tokio::select! {
         done = &mut running => Ok(done?),
-        _ = tokio::signal::ctrl_c() => {
-            connection.cancel_handle().cancel().await?;
-            Ok(running.await?)
+        Ok(()) = tokio::signal::ctrl_c() => {
+            Err(Error::new(&codes::CLOSED, Stage::QUERY, "interrupted before the server answered"))
         }
     }
 }

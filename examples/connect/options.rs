@@ -20,61 +20,59 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn parse(args: Vec<OsString>) -> Result<Self, Error> {
-        let mut args = args.into_iter().map(|arg| {
-            arg.into_string().map_err(|_| wrong("an argument is not valid UTF-8".into()))
-        });
         let (mut help, mut parse, mut check) = (false, false, false);
-        let mut command = None;
+        let mut command: Option<String> = None;
         let mut conninfo: Option<String> = None;
-        let mut only_positional = false;
-        while let Some(arg) = args.next() {
-            let arg = arg?;
+        let mut options_end = false;
+        let mut args = (1..).zip(args);
+        while let Some((position, arg)) = args.next() {
+            let arg = text(position, arg)?;
             match arg.as_str() {
-                _ if only_positional => place(&mut conninfo, arg)?,
-                "--" => only_positional = true,
+                _ if options_end || !arg.starts_with('-') => once(&mut conninfo, arg, "CONNINFO")?,
+                "--" => options_end = true,
                 "-h" | "--help" => help = true,
-                "--json" => {}
                 "--parse" => parse = true,
                 "--check" => check = true,
+                // See `Output::new`.
+                "--json" => {}
                 "-c" | "--command" => {
-                    let sql = args.next().ok_or_else(|| wrong(format!("{arg} needs a statement")))??;
-                    command = Some(sql);
+                    let (position, sql) =
+                        args.next().ok_or_else(|| wrong(format!("{arg} needs a statement")))?;
+                    once(&mut command, text(position, sql)?, "--command")?;
                 }
-                _ if arg.starts_with("--command=") => {
-                    command = arg.strip_prefix("--command=").map(str::to_owned);
-                }
-                // Not repeated: what looks like an option may be a misplaced password.
-                _ if arg.starts_with('-') => {
-                    return Err(wrong("unknown option".into()));
-                }
-                _ => place(&mut conninfo, arg)?,
+                _ => match arg.strip_prefix("--command=") {
+                    Some(sql) => once(&mut command, sql.to_owned(), "--command")?,
+                    // Not repeated: what looks like an option may be a misplaced password.
+                    None => return Err(wrong(format!("argument {position} is not an option"))),
+                },
             }
         }
         let action = match (help, parse, check, command) {
             (true, ..) => Action::Help,
-            (_, true, true, _) => return Err(wrong("--parse and --check exclude each other".into())),
-            (_, true, _, Some(_)) => {
-                return Err(wrong("--parse and --command exclude each other".into()));
+            (_, true, false, None) => Action::Parse,
+            (_, false, true, None) => Action::Check,
+            (_, false, false, command) => {
+                Action::Command(command.unwrap_or_else(|| "select 1".into()))
             }
-            (_, _, true, Some(_)) => {
-                return Err(wrong("--check and --command exclude each other".into()));
-            }
-            (_, true, ..) => Action::Parse,
-            (_, _, true, _) => Action::Check,
-            (.., command) => Action::Command(command.unwrap_or_else(|| "select 1".into())),
+            _ => return Err(wrong("--command, --check and --parse exclude each other")),
         };
         Ok(Self { action, conninfo: conninfo.unwrap_or_default() })
     }
 }
 
-fn place(conninfo: &mut Option<String>, arg: String) -> Result<(), Error> {
-    match conninfo.replace(arg) {
+fn once(place: &mut Option<String>, value: String, name: &str) -> Result<(), Error> {
+    match place.replace(value) {
         None => Ok(()),
-        Some(_) => Err(wrong("more than one CONNINFO was given; quote it as one argument".into())),
+        Some(_) => Err(wrong(format!("{name} was given more than once"))
+            .with_hint("put quotes around a value with spaces, so that it is one argument")),
     }
 }
 
-fn wrong(message: String) -> Error {
+fn text(position: usize, arg: OsString) -> Result<String, Error> {
+    arg.into_string().map_err(|_| wrong(format!("argument {position} is not UTF-8")))
+}
+
+fn wrong(message: impl AsRef<str>) -> Error {
     Error::new(&codes::CONFIG_INVALID, Stage::CONFIG, message)
         .with_hint("run with --help to see the options")
 }

@@ -1,6 +1,7 @@
-//! What is printed: JSON for scripts, a table for people.
+//! What is printed: JSON for scripts, a table and a report for people.
 
-use std::io::Write as _;
+use std::ffi::OsString;
+use std::io::{self, Write};
 
 use pgreach::conninfo::Conninfo;
 use pgreach::text::escape_control;
@@ -8,10 +9,7 @@ use pgreach::tokio_postgres::SimpleQueryMessage;
 use pgreach::{ConnectionInfo, Error, Report};
 use serde_json::{Value, json};
 
-/// Where results go.
-pub(crate) struct Output {
-    json: bool,
-}
+use crate::table;
 
 const HELP: &str = "\
 Connects to a PostgreSQL server, runs a statement and prints the rows.
@@ -25,110 +23,101 @@ connect [OPTIONS] [CONNINFO]
       --parse         print the parameters of CONNINFO as JSON, without connecting
   -h, --help          this text";
 
+/// How results are shown. Each function says whether the result went out.
+pub(crate) struct Output {
+    json: bool,
+}
+
 impl Output {
-    pub(crate) fn new(json: bool) -> Self {
-        Self { json }
+    /// Looks for the options that ask for JSON before the rest is understood, so that a wrong option
+    /// is reported as asked for, too.
+    pub(crate) fn new(args: &[OsString]) -> Self {
+        let mut options = args.iter().take_while(|arg| *arg != "--");
+        Self { json: options.any(|arg| arg == "--json" || arg == "--parse") }
     }
 
-    pub(crate) fn help(&self) {
-        if self.json { print(&json!({ "ok": true, "help": HELP }).to_string()) } else { print(HELP) }
+    pub(crate) fn help(&self) -> bool {
+        self.print(|| HELP.to_owned(), || json!({ "ok": true, "help": HELP }))
     }
 
-    /// The parameters as given: JSON in either form.
-    pub(crate) fn parameters(&self, conninfo: &Conninfo) {
-        print(&json!(conninfo).to_string());
+    pub(crate) fn parameters(&self, conninfo: &Conninfo) -> bool {
+        self.print(String::new, || json!(conninfo))
     }
 
-    pub(crate) fn report(&self, report: &Report) {
-        print(&if self.json { json!(report).to_string() } else { report.to_string() });
+    pub(crate) fn report(&self, report: &Report) -> bool {
+        self.print(|| report.to_string(), || json!(report))
     }
 
-    pub(crate) fn rows(&self, messages: &[SimpleQueryMessage], info: &ConnectionInfo) {
-        let mut columns: Vec<&str> = Vec::new();
-        let mut rows: Vec<Vec<Option<&str>>> = Vec::new();
-        for message in messages {
-            match message {
-                SimpleQueryMessage::RowDescription(described) => {
-                    columns = described.iter().map(|column| column.name()).collect();
-                }
-                SimpleQueryMessage::Row(row) => {
-                    rows.push((0..row.len()).map(|i| row.get(i)).collect());
-                }
-                _ => {}
-            }
-        }
-        if self.json {
-            let out = json!({ "ok": true, "columns": columns, "rows": rows, "connection": info });
-            print(&out.to_string());
-        } else {
-            print(&table(&columns, &rows));
-            print(&summary(info));
-        }
+    /// The rows of all statements, in order.
+    ///
+    /// # Errors
+    /// A value is not UTF-8: the database's encoding is `SQL_ASCII`, or the statement changed
+    /// `client_encoding`.
+    pub(crate) fn rows(
+        &self,
+        messages: &[SimpleQueryMessage],
+        info: &ConnectionInfo,
+    ) -> Result<bool, Error> {
+        let results = table::results(messages)?;
+        Ok(self.print(
+            || {
+                let report = Report::new(info.route(), info.stages().to_vec(), [], None, None);
+                format!("{}\n\n{report}", table::draw(&results))
+            },
+            || {
+                let rows: Vec<_> = results.iter().flat_map(|result| &result.rows).collect();
+                let columns = results.iter().rev().find_map(|result| result.columns.as_ref());
+                json!({
+                    "ok": true,
+                    "columns": columns.map_or(&[][..], Vec::as_slice),
+                    "rows": rows,
+                    "server_version": info.server_version(),
+                    "connection": info,
+                })
+            },
+        ))
     }
 
     pub(crate) fn error(&self, error: &Error) {
         if self.json {
-            let out: Value = json!({ "ok": false, "error": error });
-            print(&out.to_string());
+            write(io::stdout(), &printable(&json!({ "ok": false, "error": error })));
             return;
         }
         let state = error.sqlstate().map(|state| format!(", SQLSTATE {state}")).unwrap_or_default();
         let text = format!(
-            "{} at {}: {}\nwhat to change: {}\n(code {}, retry: {}{state})",
+            "{} [{}] at stage {}: {}\nwhat to change: {}\n(retry: {}{state})",
             error.kind(),
+            error.code().name(),
             error.stage(),
             error.message(),
             error.hint(),
-            error.code().name(),
             error.retry(),
         );
-        // A closed pipe is nobody's error.
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        write(io::stderr(), &text);
+    }
+
+    fn print(&self, text: impl FnOnce() -> String, json: impl FnOnce() -> Value) -> bool {
+        write(io::stdout(), &if self.json { printable(&json()) } else { text() })
     }
 }
 
-fn print(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+/// Whether all of it went out. A pipe that was closed early is nothing to complain about.
+fn write(mut to: impl Write, text: &str) -> bool {
+    writeln!(to, "{text}").and_then(|()| to.flush()).is_ok()
 }
 
-fn summary(info: &ConnectionInfo) -> String {
-    let ms = info.elapsed().as_secs_f64() * 1e3;
-    let mut text = format!(
-        "({}, user {}, PostgreSQL {}, {}, connected in {ms:.1} ms)",
-        info.route(),
-        escape_control(info.user()),
-        info.server_version().unwrap_or("of unknown version"),
-        if info.tls().is_some() { "TLS" } else { "no TLS" },
-    );
-    for stage in info.stages() {
-        text.push_str(&format!("\n  {:14} {:>7.1} ms", stage.stage, stage.elapsed.as_secs_f64() * 1e3));
+/// JSON that a terminal may show: what JSON leaves as it is, but [`escape_control`] does not, can
+/// only stand inside a string, where an escape means the same.
+fn printable(json: &Value) -> String {
+    let mut out = String::new();
+    for c in json.to_string().chars() {
+        let mut buffer = [0; 4];
+        let plain: &str = c.encode_utf8(&mut buffer);
+        if escape_control(plain) == plain {
+            out.push(c);
+        } else {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        }
     }
-    text
-}
-
-fn table(columns: &[&str], rows: &[Vec<Option<&str>>]) -> String {
-    let shown: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| row.iter().map(|cell| escape_control(cell.unwrap_or("NULL"))).collect())
-        .collect();
-    let columns: Vec<String> = columns.iter().map(|name| escape_control(name)).collect();
-    let width = |i: usize| {
-        let cells = shown.iter().filter_map(|row| row.get(i)).chain(columns.get(i));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let line = |cells: &[String]| {
-        let padded: Vec<String> =
-            cells.iter().enumerate().map(|(i, cell)| format!("{cell:w$}", w = width(i))).collect();
-        padded.join(" | ").trim_end().to_owned()
-    };
-    let mut out = Vec::new();
-    if !columns.is_empty() {
-        out.push(line(&columns));
-        let rule: Vec<String> = (0..columns.len()).map(|i| "-".repeat(width(i))).collect();
-        out.push(rule.join("-+-"));
-    }
-    out.extend(shown.iter().map(|row| line(row)));
-    let count = rows.len();
-    out.push(format!("({count} {})", if count == 1 { "row" } else { "rows" }));
-    out.join("\n")
+    out
 }

@@ -28,9 +28,15 @@
 mod account;
 mod command;
 mod error;
+pub mod fault;
 mod files;
+pub mod pki;
 mod postgres;
+pub mod rogue;
 pub mod servers;
 
 pub use error::Error;
+pub use fault::{Direction, Fault, FaultProxy};
+pub use pki::Pki;
 pub use postgres::{Postgres, PostgresBuilder, Rows};
+pub use rogue::{Peer, Rogue};

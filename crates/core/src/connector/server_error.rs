@@ -11,15 +11,16 @@ pub(super) fn from_driver(error: tokio_postgres::Error, stage: Stage) -> Error {
     if let Some(db) = error.as_db_error() {
         return from_server(db, stage).with_source(error);
     }
-    let text = chain(&error);
     if error.is_closed() {
-        return Error::new(&codes::CLOSED, stage, "the server closed the connection")
-            .with_source(error);
+        let message = "the server closed the connection";
+        return Error::new(&codes::CLOSED, stage, message).with_source(error);
     }
-    if let Some(io) = error
-        .source()
-        .and_then(|s| s.downcast_ref::<std::io::Error>())
-    {
+    let text = chain(&error);
+    // The driver does not name its kinds but in its text.
+    if text.starts_with("authentication error") {
+        return Error::new(&codes::AUTH_FAILED, stage, text).with_source(error);
+    }
+    if let Some(io) = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()) {
         let code = match io.kind() {
             std::io::ErrorKind::UnexpectedEof => &codes::CLOSED,
             std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput => &codes::PROTOCOL,
@@ -27,14 +28,8 @@ pub(super) fn from_driver(error: tokio_postgres::Error, stage: Stage) -> Error {
         };
         return Error::new(code, stage, format!("the connection broke: {io}")).with_source(error);
     }
-    let code = if text.starts_with("authentication error") {
-        &codes::AUTH_FAILED
-    } else if stage == Stage::QUERY {
-        // The driver refused the statement or its parameters; the connection lives.
-        &codes::STATEMENT
-    } else {
-        &codes::PROTOCOL
-    };
+    // During a statement, what is left is the program's: wrong parameters or types.
+    let code = if stage == Stage::QUERY { &codes::STATEMENT } else { &codes::PROTOCOL };
     Error::new(code, stage, text).with_source(error)
 }
 

@@ -2,8 +2,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, RevocationReason,
-    RevokedCertParams, SerialNumber,
+    IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -27,11 +26,18 @@ impl Authority {
     pub(super) fn below(parent: &Self, name: &str) -> Result<Self, Error> {
         let key = KeyPair::generate()?;
         let params = Self::params(name, &key);
-        Ok(Self::new(CertifiedIssuer::signed_by(params, key, &parent.issuer)?))
+        Ok(Self::new(CertifiedIssuer::signed_by(
+            params,
+            key,
+            &parent.issuer,
+        )?))
     }
 
     fn new(issuer: CertifiedIssuer<'static, KeyPair>) -> Self {
-        Self { pem: issuer.pem(), issuer }
+        Self {
+            pem: issuer.pem(),
+            issuer,
+        }
     }
 
     /// The subject key identifier comes with `is_ca`.
@@ -100,8 +106,11 @@ pub(super) fn base_params(name: &str, key: &KeyPair) -> CertificateParams {
 /// It is part of a digest of the key, which is as random and unique as the key itself: no key here
 /// gets a second certificate.
 pub(super) fn serial_of(key: &KeyPair) -> u128 {
-    let digest = KeyIdMethod::Sha256.derive(key.subject_public_key_info());
-    let digest = digest.iter().take(16).fold(0, |serial, byte| (serial << 8) | u128::from(*byte));
+    let digest = CertificateParams::default().key_identifier(key);
+    let digest = digest
+        .iter()
+        .take(16)
+        .fold(0, |serial, byte| (serial << 8) | u128::from(*byte));
     // Positive and of one length, whatever the digest.
     (digest >> 2) | (1 << 126)
 }

@@ -30,9 +30,30 @@ impl KeyType {
     fn generate(self) -> Result<KeyPair, Error> {
         match self {
             Self::EcdsaP256 => Ok(KeyPair::generate()?),
-            Self::Ed25519 => Ok(KeyPair::generate_for(&rcgen::PKCS_ED25519)?),
+            Self::Ed25519 => first_version(&KeyPair::generate_for(&rcgen::PKCS_ED25519)?),
         }
     }
+}
+
+/// Encodes an Ed25519 key without its public half, as version 1 of PKCS#8 has it.
+///
+/// A fresh key comes in version 2, which OpenSSL does not read.
+fn first_version(key: &KeyPair) -> Result<KeyPair, Error> {
+    // A sequence of the version, the algorithm and the head of the secret, which follows.
+    const HEAD: [u8; 16] = [
+        0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20,
+    ];
+    let secret = key
+        .serialized_der()
+        .get(HEAD.len()..HEAD.len() + 32)
+        .ok_or_else(|| Error::Certificate("a fresh Ed25519 key is too short".into()))?;
+    let reencoded = KeyPair::try_from([&HEAD, secret].concat())?;
+    if reencoded.public_key_raw() != key.public_key_raw() {
+        return Err(Error::Certificate(
+            "a fresh Ed25519 key has an unknown encoding".into(),
+        ));
+    }
+    Ok(reencoded)
 }
 
 /// What a certificate is good for.
@@ -139,8 +160,11 @@ impl<'a> CertificateBuilder<'a> {
             Validity::Future => params.not_before = now + Duration::DAY,
         }
         if !self.common_name_only {
-            params.subject_alt_names =
-                self.names.iter().map(AlternativeName::encode).collect::<Result<_, _>>()?;
+            params.subject_alt_names = self
+                .names
+                .iter()
+                .map(AlternativeName::encode)
+                .collect::<Result<_, _>>()?;
         }
         params.is_ca = IsCa::ExplicitNoCa;
         params.extended_key_usages.push(match self.role {

@@ -173,7 +173,9 @@ impl Pki {
     /// keeps a list for it.
     pub fn revoke(&self, certificate: &Certificate) -> Result<(), Error> {
         if !certificate.is_in(&self.store) {
-            return Err(Error::State("cannot revoke a certificate of another Pki".into()));
+            return Err(Error::State(
+                "cannot revoke a certificate of another Pki".into(),
+            ));
         }
         let mut revoked = self.revoked();
         let list = match certificate.issuer() {
@@ -181,7 +183,9 @@ impl Pki {
             Issuer::Intermediate => &mut revoked.intermediate,
             Issuer::Other => &mut revoked.other,
             Issuer::SelfSigned => {
-                return Err(Error::State("cannot revoke a self-signed certificate".into()));
+                return Err(Error::State(
+                    "cannot revoke a self-signed certificate".into(),
+                ));
             }
         };
         if !list.contains(&certificate.serial()) {
@@ -197,7 +201,11 @@ impl Pki {
     /// [`Error::Certificate`] when a list cannot be signed.
     pub fn crl_pem(&self) -> Result<String, Error> {
         let now = OffsetDateTime::now_utc();
-        self.lists(&mut self.revoked(), now - Duration::HOUR, now + Duration::DAY)
+        self.lists(
+            &mut self.revoked(),
+            now - Duration::HOUR,
+            now + Duration::DAY,
+        )
     }
 
     /// Writes [`Pki::crl_pem`] to a file.
@@ -221,7 +229,11 @@ impl Pki {
     /// As [`Pki::crl_file`].
     pub fn expired_crl_file(&self) -> Result<PathBuf, Error> {
         let now = OffsetDateTime::now_utc();
-        self.write_lists("expired-crl.pem", now - Duration::DAY * 2, now - Duration::DAY)
+        self.write_lists(
+            "expired-crl.pem",
+            now - Duration::DAY * 2,
+            now - Duration::DAY,
+        )
     }
 
     /// Holds the lock until the file is in place: the newest list must win.
@@ -245,7 +257,9 @@ impl Pki {
         revoked.lists += 1;
         let number = revoked.lists;
         let mut lists = self.root.crl(&revoked.root, number, since, until)?;
-        lists += &self.intermediate.crl(&revoked.intermediate, number, since, until)?;
+        lists += &self
+            .intermediate
+            .crl(&revoked.intermediate, number, since, until)?;
         lists += &self.other.crl(&revoked.other, number, since, until)?;
         Ok(lists)
     }

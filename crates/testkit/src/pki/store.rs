@@ -26,7 +26,10 @@ impl Store {
         // Servers may run under another user; only the keys are secret.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755))
             .map_err(Error::file("set the mode of", folder.path()))?;
-        Ok(Self { folder, count: AtomicU64::new(0) })
+        Ok(Self {
+            folder,
+            count: AtomicU64::new(0),
+        })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -37,7 +40,11 @@ impl Store {
     pub(super) fn stem(&self, name: &str) -> String {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let plain = |c: char| {
-            if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '_' }
+            if c.is_ascii_alphanumeric() || c == '.' || c == '-' {
+                c
+            } else {
+                '_'
+            }
         };
         let name: String = name.chars().take(64).map(plain).collect();
         format!("{number:04}-{name}")
@@ -66,7 +73,8 @@ impl Store {
             .map_err(Error::file("create", &draft))?;
         file.set_permissions(Permissions::from_mode(mode))
             .map_err(Error::file("set the mode of", &draft))?;
-        file.write_all(text.as_bytes()).map_err(Error::file("write", &draft))?;
+        file.write_all(text.as_bytes())
+            .map_err(Error::file("write", &draft))?;
         drop(file);
         fs::rename(&draft, &path).map_err(Error::file("write", &path))?;
         Ok(path)
