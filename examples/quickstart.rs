@@ -3,7 +3,7 @@
 //!
 //! It ends with how many routes connected, and fails if one that must work does not, or if one that
 //! must be refused is not.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,26 +21,31 @@ async fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(failure) => {
-            println!("\nFAILED: {failure}");
+            eprintln!("\nfailed: {failure}");
             ExitCode::FAILURE
         }
     }
 }
 
 async fn tour() -> Result<usize, Failure> {
-    heading("A PostgreSQL server with TLS, for this run only");
+    heading("A PostgreSQL server with TLS, for this run only; the first run may have to fetch it");
     let pki = Pki::generate()?;
     let certificate = pki.server("db.internal").issue()?;
     let server = Postgres::builder()
         .with_tls(certificate.chain_pem(), certificate.key_pem())
-        .with_hba(["local all app scram-sha-256", "hostssl all app 127.0.0.1/32 scram-sha-256"])
+        .with_hba([
+            "local all app scram-sha-256",
+            "hostssl all app 127.0.0.1/32 scram-sha-256",
+        ])
         .with_sql("create role app login password 'open sesame'")
         .start()?;
     println!("PostgreSQL {} on port {}", server.version(), server.port());
 
     // What all routes share: the identity, and whose certificates are trusted. The default is
     // verify-full: chain and name.
-    let tls = NativeTls::builder().with_roots(Roots::from_file(pki.root_file())).build()?;
+    let tls = NativeTls::builder()
+        .with_roots(Roots::from_file(pki.root_file()))
+        .build()?;
     let to = |endpoint: Endpoint| {
         PgConnector::builder()
             .with_endpoint(endpoint)
@@ -54,30 +59,37 @@ async fn tour() -> Result<usize, Failure> {
     let socket = Endpoint::unix(server.socket_dir(), server.port());
 
     heading("TCP without TLS: refused, this server's pg_hba.conf has only hostssl");
-    let plain = to(by_address.clone()).with_tls_policy(TlsPolicy::dangerous_plaintext()).build()?;
+    let plain = to(by_address.clone())
+        .with_tls_policy(TlsPolicy::dangerous_plaintext())
+        .build()?;
     refused(&plain, ErrorKind::Authentication, "sslmode=verify-full").await?;
 
     heading("TCP with TLS, under a name that the certificate is not for: refused");
     let wrong_name = to(by_address.clone()).build()?;
     refused(&wrong_name, ErrorKind::Tls, "db.internal").await?;
 
-    heading("As the hint says: host is the name that is verified, hostaddr the address that is dialled");
     let tcp = to(by_name).build()?;
-    works(&tcp).await?;
-
-    heading("The same as a connection string");
     let conninfo = format!(
         "host=db.internal hostaddr=127.0.0.1 port={} dbname=postgres user=app \
          password='open sesame' sslmode=verify-full sslrootcert={}",
         server.port(),
         pki.root_file().display(),
     );
-    let string = pgreach::connector(&conninfo)?;
-    works(&string).await?;
-
-    heading("A Unix socket");
-    let unix = to(socket).build()?;
-    works(&unix).await?;
+    let routes = [
+        (
+            "As the hint says: host is the name to verify, hostaddr the address to dial",
+            tcp.clone(),
+        ),
+        (
+            "The same as a connection string",
+            pgreach::connector(&conninfo)?,
+        ),
+        ("A Unix socket", to(socket).build()?),
+    ];
+    for (title, connector) in &routes {
+        heading(title);
+        works(connector).await?;
+    }
 
     heading("An address that somebody else chose, under a policy against SSRF: refused");
     let public = TcpTransport::builder().with_address_policy(AddressPolicy::public_only());
@@ -87,14 +99,18 @@ async fn tour() -> Result<usize, Failure> {
     heading("A query, and a statement that is cancelled over the same route");
     query(&tcp).await?;
 
-    Ok([tcp, string, unix].len())
+    Ok(routes.len())
 }
 
 /// "Save & Test": walks the way and must arrive.
 async fn works(connector: &PgConnector) -> Result<(), Failure> {
     let report = connector.check().await;
     println!("{report}");
-    if report.is_ok() { Ok(()) } else { Err("this must work".into()) }
+    if report.is_ok() {
+        Ok(())
+    } else {
+        Err("this must work".into())
+    }
 }
 
 /// Walks the way and must be stopped with an error of this kind, whose hint says `hint`.
@@ -110,21 +126,25 @@ async fn refused(connector: &PgConnector, kind: ErrorKind, hint: &str) -> Result
 
 async fn query(connector: &PgConnector) -> Result<(), Failure> {
     let client = connector.connect().await?;
-    let row = client.query_one("select current_user::text, version()", &[]).await?;
+    let row = client
+        .query_one("select current_user::text, version()", &[])
+        .await?;
     println!("{}: {}", row.get::<_, &str>(0), row.get::<_, &str>(1));
 
     let cancel = client.cancel_handle();
-    let (slept, cancelled) = tokio::join!(client.simple_query("select pg_sleep(60)"), async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        cancel.cancel().await
-    });
-    cancelled?;
+    let sleeping = client.simple_query("select pg_sleep(60)");
+    tokio::pin!(sleeping);
+    let slept = loop {
+        tokio::select! {
+            slept = &mut sleeping => break slept,
+            () = tokio::time::sleep(Duration::from_millis(200)) => cancel.cancel().await?,
+        }
+    };
     let error = Error::from(slept.err().ok_or("pg_sleep was not cancelled")?);
     println!("{error} (SQLSTATE {})", error.sqlstate().unwrap_or("none"));
     if error.sqlstate() != Some("57014") {
         return Err("the statement must fail with SQLSTATE 57014".into());
     }
-    client.close().await?;
     Ok(())
 }
 

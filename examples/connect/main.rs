@@ -28,7 +28,10 @@ use pgreach::{Connection, Connector, Error, Stage, codes};
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
     let output = Output::new(&args);
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             let message = format!("the async runtime does not start: {error}");
@@ -43,7 +46,11 @@ fn main() -> ExitCode {
         output.error(&error);
         false
     });
-    if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if succeeded {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Does what was asked for, and says whether it succeeded.

@@ -36,8 +36,9 @@ impl Options {
                 // See `Output::new`.
                 "--json" => {}
                 "-c" | "--command" => {
-                    let (position, sql) =
-                        args.next().ok_or_else(|| wrong(format!("{arg} needs a statement")))?;
+                    let (position, sql) = args
+                        .next()
+                        .ok_or_else(|| wrong(format!("{arg} needs a statement")))?;
                     once(&mut command, text(position, sql)?, "--command")?;
                 }
                 _ => match arg.strip_prefix("--command=") {
@@ -56,7 +57,10 @@ impl Options {
             }
             _ => return Err(wrong("--command, --check and --parse exclude each other")),
         };
-        Ok(Self { action, conninfo: conninfo.unwrap_or_default() })
+        Ok(Self {
+            action,
+            conninfo: conninfo.unwrap_or_default(),
+        })
     }
 }
 
@@ -69,7 +73,8 @@ fn once(place: &mut Option<String>, value: String, name: &str) -> Result<(), Err
 }
 
 fn text(position: usize, arg: OsString) -> Result<String, Error> {
-    arg.into_string().map_err(|_| wrong(format!("argument {position} is not UTF-8")))
+    arg.into_string()
+        .map_err(|_| wrong(format!("argument {position} is not UTF-8")))
 }
 
 fn wrong(message: impl AsRef<str>) -> Error {

@@ -33,7 +33,9 @@ impl Output {
     /// is reported as asked for, too.
     pub(crate) fn new(args: &[OsString]) -> Self {
         let mut options = args.iter().take_while(|arg| *arg != "--");
-        Self { json: options.any(|arg| arg == "--json" || arg == "--parse") }
+        Self {
+            json: options.any(|arg| arg == "--json" || arg == "--parse"),
+        }
     }
 
     pub(crate) fn help(&self) -> bool {
@@ -66,7 +68,10 @@ impl Output {
             },
             || {
                 let rows: Vec<_> = results.iter().flat_map(|result| &result.rows).collect();
-                let columns = results.iter().rev().find_map(|result| result.columns.as_ref());
+                let columns = results
+                    .iter()
+                    .rev()
+                    .find_map(|result| result.columns.as_ref());
                 json!({
                     "ok": true,
                     "columns": columns.map_or(&[][..], Vec::as_slice),
@@ -80,10 +85,16 @@ impl Output {
 
     pub(crate) fn error(&self, error: &Error) {
         if self.json {
-            write(io::stdout(), &printable(&json!({ "ok": false, "error": error })));
+            write(
+                io::stdout(),
+                &printable(&json!({ "ok": false, "error": error })),
+            );
             return;
         }
-        let state = error.sqlstate().map(|state| format!(", SQLSTATE {state}")).unwrap_or_default();
+        let state = error
+            .sqlstate()
+            .map(|state| format!(", SQLSTATE {state}"))
+            .unwrap_or_default();
         let text = format!(
             "{} [{}] at stage {}: {}\nwhat to change: {}\n(retry: {}{state})",
             error.kind(),
@@ -97,7 +108,14 @@ impl Output {
     }
 
     fn print(&self, text: impl FnOnce() -> String, json: impl FnOnce() -> Value) -> bool {
-        write(io::stdout(), &if self.json { printable(&json()) } else { text() })
+        write(
+            io::stdout(),
+            &if self.json {
+                printable(&json())
+            } else {
+                text()
+            },
+        )
     }
 }
 

@@ -57,7 +57,11 @@ fn draw_one(statement: &Statement<'_>) -> String {
     let body: Vec<Vec<String>> = statement
         .rows
         .iter()
-        .map(|row| row.iter().map(|cell| shown(cell.unwrap_or("NULL"))).collect())
+        .map(|row| {
+            row.iter()
+                .map(|cell| shown(cell.unwrap_or("NULL")))
+                .collect()
+        })
         .collect();
     let widths: Vec<usize> = (0..head.len())
         .map(|i| {
@@ -66,8 +70,11 @@ fn draw_one(statement: &Statement<'_>) -> String {
         })
         .collect();
     let line = |cells: &Vec<String>| {
-        let padded: Vec<String> =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
         padded.join(" | ").trim_end().to_owned()
     };
     let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();

@@ -76,7 +76,9 @@ impl Trace {
     /// Begins a stage. It stays running until it is passed or failed; a stage that is dropped
     /// without either was cut off, by the deadline or by the caller.
     pub fn enter(&self, stage: Stage) -> ActiveStage {
-        tracing::debug!(target: "pgreach", stage = stage.as_str(), "stage began");
+        let span = tracing::debug_span!(
+            target: "pgreach", "stage", stage = stage.as_str(), hop = self.hop.as_deref()
+        );
         let index = self.with(|records| {
             records.push(StageRecord {
                 stage,
@@ -90,7 +92,7 @@ impl Trace {
         ActiveStage {
             trace: self.clone(),
             index,
-            stage,
+            span,
             began: Instant::now(),
             over: false,
         }
@@ -126,13 +128,13 @@ impl Debug for Trace {
     }
 }
 
-/// A stage that is under way.
+/// A stage that is under way, with a `tracing` span (target `pgreach`, level debug) of its own.
 #[derive(Debug)]
 #[must_use = "a stage that is neither passed nor failed counts as cut off"]
 pub struct ActiveStage {
     trace: Trace,
     index: usize,
-    stage: Stage,
+    span: tracing::Span,
     began: Instant,
     over: bool,
 }
@@ -142,6 +144,7 @@ impl ActiveStage {
     /// escaped.
     pub fn note(&self, what: &'static str, value: impl Display) {
         let value = escape_control(&value.to_string());
+        tracing::debug!(target: "pgreach", parent: &self.span, what, %value, "seen");
         self.trace.with(|records| {
             if let Some(record) = records.get_mut(self.index) {
                 record.seen.push((what, value));
@@ -152,16 +155,15 @@ impl ActiveStage {
     /// The stage succeeded.
     pub fn pass(mut self) {
         let elapsed = self.finish(Outcome::Passed);
-        tracing::debug!(target: "pgreach", stage = self.stage.as_str(), ?elapsed, "stage passed");
+        tracing::debug!(target: "pgreach", parent: &self.span, ?elapsed, "passed");
     }
 
     /// The stage failed with `error`, which is handed back.
     pub fn fail(mut self, error: Error) -> Error {
         let elapsed = self.finish(Outcome::Failed);
         tracing::debug!(
-            target: "pgreach",
-            stage = self.stage.as_str(), ?elapsed, code = error.code().name(), %error,
-            "stage failed"
+            target: "pgreach", parent: &self.span, ?elapsed, code = error.code().name(), %error,
+            "failed"
         );
         error
     }

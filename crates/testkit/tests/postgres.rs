@@ -13,9 +13,15 @@ fn one(server: &Postgres, sql: &str) -> String {
 #[test]
 fn every_version_starts_and_is_the_one_asked_for() {
     for binaries in servers::for_tests().unwrap() {
-        let server = Postgres::builder().with_version(binaries.major()).start().unwrap();
+        let server = Postgres::builder()
+            .with_version(binaries.major())
+            .start()
+            .unwrap();
         let version = one(&server, "show server_version_num");
-        assert_eq!(version.parse::<u32>().unwrap() / 10_000, u32::from(binaries.major()));
+        assert_eq!(
+            version.parse::<u32>().unwrap() / 10_000,
+            u32::from(binaries.major())
+        );
     }
 }
 
@@ -28,7 +34,13 @@ fn settings_hba_and_sql_are_obeyed() {
         .start()
         .unwrap();
     assert_eq!(one(&server, "show work_mem"), "7MB");
-    assert_eq!(one(&server, "select count(*) from pg_roles where rolname = 'app'"), "1");
+    assert_eq!(
+        one(
+            &server,
+            "select count(*) from pg_roles where rolname = 'app'"
+        ),
+        "1"
+    );
     let lines = "select string_agg(database[1] || ' ' || user_name[1] || ' ' || auth_method, ',' order by line_number) from pg_hba_file_rules";
     assert!(one(&server, lines).ends_with("all nobody_in_particular reject"));
     server.set_hba(&["local all app trust"]).unwrap();
@@ -37,17 +49,26 @@ fn settings_hba_and_sql_are_obeyed() {
 
 #[test]
 fn a_restart_keeps_port_and_data() {
-    let server = Postgres::builder().with_sql("create table t (x int)").start().unwrap();
+    let server = Postgres::builder()
+        .with_sql("create table t (x int)")
+        .start()
+        .unwrap();
     let started = one(&server, "select pg_postmaster_start_time()::text");
     server.restart().unwrap();
-    assert_ne!(one(&server, "select pg_postmaster_start_time()::text"), started);
+    assert_ne!(
+        one(&server, "select pg_postmaster_start_time()::text"),
+        started
+    );
     assert_eq!(one(&server, "select count(*) from t"), "0");
 }
 
 #[test]
 fn a_standby_streams_and_can_be_promoted() {
     for binaries in servers::for_tests().unwrap() {
-        let primary = Postgres::builder().with_version(binaries.major()).start().unwrap();
+        let primary = Postgres::builder()
+            .with_version(binaries.major())
+            .start()
+            .unwrap();
         let standby = primary.standby().unwrap();
         assert_eq!(one(&standby, "select pg_is_in_recovery()"), "t");
         primary.execute("create table streamed (x int)").unwrap();
@@ -56,6 +77,22 @@ fn a_standby_streams_and_can_be_promoted() {
         standby.promote().unwrap();
         assert_eq!(one(&standby, "select pg_is_in_recovery()"), "f");
     }
+}
+
+#[test]
+fn what_cannot_be_is_an_error() {
+    let server = Postgres::start().unwrap();
+    let error = server.set_hba(&["local all all nonsense"]).unwrap_err();
+    assert!(error.to_string().contains("nonsense"), "{error}");
+    assert!(
+        server.start_again().is_err(),
+        "a running server was started again"
+    );
+    let error = Postgres::builder()
+        .with_setting("no_such_setting", "1")
+        .start()
+        .unwrap_err();
+    assert!(error.to_string().contains("no_such_setting"), "{error}");
 }
 
 fn pid_of(server: &Postgres) -> String {
@@ -68,7 +105,9 @@ fn nothing_is_left_after_a_drop_or_a_panic() {
     let (sender, receiver) = mpsc::channel::<(PathBuf, String)>();
     let panicked = std::thread::spawn(move || {
         let server = Postgres::start().unwrap();
-        sender.send((server.socket_dir().to_owned(), pid_of(&server))).unwrap();
+        sender
+            .send((server.socket_dir().to_owned(), pid_of(&server)))
+            .unwrap();
         panic!("as a failed test would");
     });
     let left = receiver.recv().unwrap();
@@ -80,6 +119,9 @@ fn nothing_is_left_after_a_drop_or_a_panic() {
 
     for (folder, pid) in [left, dropped] {
         assert!(!folder.exists(), "{} is left", folder.display());
-        assert!(!PathBuf::from(format!("/proc/{pid}")).exists(), "process {pid} is left");
+        assert!(
+            !PathBuf::from(format!("/proc/{pid}")).exists(),
+            "process {pid} is left"
+        );
     }
 }

@@ -1,6 +1,11 @@
 //! Why a certificate was refused, in words that say what to change.
 
-use crate::{Endpoint, Error, PeerCertificate, codes};
+use crate::{Code, Endpoint, Error, PeerCertificate, codes};
+
+/// By name: a TLS provider may have the same code with a remedy of its own.
+fn is(error: &Error, code: &Code) -> bool {
+    error.code().name() == code.name()
+}
 
 /// Whether a look at the certificate can say more about `error`.
 pub(super) fn can_explain(error: &Error) -> bool {
@@ -11,7 +16,8 @@ pub(super) fn can_explain(error: &Error) -> bool {
         &codes::TLS_EXPIRED,
         &codes::TLS_NOT_YET_VALID,
     ]
-    .contains(&error.code())
+    .into_iter()
+    .any(|code| is(error, code))
 }
 
 /// Adds to `error` what the server's certificate says.
@@ -29,8 +35,7 @@ pub(super) fn with_certificate(
         ..
     } = certificate;
     let host = endpoint.host();
-    let code = error.code();
-    let hint = if code == &codes::TLS_WRONG_NAME {
+    let hint = if is(&error, &codes::TLS_WRONG_NAME) {
         let list = names.join(", ");
         match (names.first(), endpoint.hostaddr()) {
             (None, _) => {
@@ -46,17 +51,17 @@ pub(super) fn with_certificate(
                 "the server's certificate is for {list}; set host to such a name, or issue a certificate for \"{host}\""
             ),
         }
-    } else if code == &codes::TLS_EXPIRED {
+    } else if is(&error, &codes::TLS_EXPIRED) {
         format!("renew the server's certificate ({subject}): it expired on {not_after}")
-    } else if code == &codes::TLS_NOT_YET_VALID {
+    } else if is(&error, &codes::TLS_NOT_YET_VALID) {
         format!(
             "check the clocks: the server's certificate ({subject}) is valid only from {not_before}"
         )
-    } else if code == &codes::TLS_SELF_SIGNED {
+    } else if is(&error, &codes::TLS_SELF_SIGNED) {
         format!(
             "the server's certificate ({subject}) is not signed by a trusted authority but by itself or \"{issuer}\"; give that certificate as sslrootcert if you trust it"
         )
-    } else if code == &codes::TLS_UNKNOWN_CA {
+    } else if is(&error, &codes::TLS_UNKNOWN_CA) {
         format!(
             "the server's certificate ({subject}) was issued by \"{issuer}\"; give the certificate of that authority as sslrootcert"
         )

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tracing::Instrument as _;
 
 use crate::{Error, Report};
 
@@ -107,11 +108,13 @@ impl PgConnector {
 #[async_trait]
 impl Connector for PgConnector {
     async fn connect(&self) -> Result<Connection, Error> {
-        self.0.connect(&crate::Trace::new()).await
+        let span = tracing::debug_span!(target: "pgreach", "connect", route = self.route());
+        self.0.connect(&crate::Trace::new()).instrument(span).await
     }
 
     async fn check(&self) -> Report {
-        check::check(&self.0, self.route()).await
+        let span = tracing::debug_span!(target: "pgreach", "check", route = self.route());
+        check::check(&self.0, self.route()).instrument(span).await
     }
 
     fn route(&self) -> String {

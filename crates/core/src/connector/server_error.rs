@@ -20,7 +20,10 @@ pub(super) fn from_driver(error: tokio_postgres::Error, stage: Stage) -> Error {
     if text.starts_with("authentication error") {
         return Error::new(&codes::AUTH_FAILED, stage, text).with_source(error);
     }
-    if let Some(io) = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()) {
+    if let Some(io) = error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+    {
         let code = match io.kind() {
             std::io::ErrorKind::UnexpectedEof => &codes::CLOSED,
             std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput => &codes::PROTOCOL,
@@ -29,14 +32,22 @@ pub(super) fn from_driver(error: tokio_postgres::Error, stage: Stage) -> Error {
         return Error::new(code, stage, format!("the connection broke: {io}")).with_source(error);
     }
     // During a statement, what is left is the program's: wrong parameters or types.
-    let code = if stage == Stage::QUERY { &codes::STATEMENT } else { &codes::PROTOCOL };
+    let code = if stage == Stage::QUERY {
+        &codes::STATEMENT
+    } else {
+        &codes::PROTOCOL
+    };
     Error::new(code, stage, text).with_source(error)
 }
 
 /// The server's own error, classified by SQLSTATE.
 fn from_server(db: &DbError, stage: Stage) -> Error {
     let state = db.code().code();
-    let message = db.message();
+    let message = match db.message() {
+        // RAISE can send one; an error always says something.
+        "" => "the server sent an error without a message",
+        message => message,
+    };
     let (code, hint): (&'static Code, Option<String>) = match state {
         "28P01" => (
             &codes::AUTH_REFUSED,
@@ -51,7 +62,7 @@ fn from_server(db: &DbError, stage: Stage) -> Error {
         "42501" => (&codes::PRIVILEGE, None),
         "53300" | "57P03" | "53000" | "53100" | "53200" | "53400" => (&codes::SERVER_BUSY, None),
         "57P01" | "57P02" | "57P04" | "57P05" | "25P03" | "25P04" => (&codes::SERVER_TERMINATED, None),
-        _ => (&codes::SERVER_ERROR, db.hint().map(str::to_owned)),
+        _ => (&codes::SERVER_ERROR, db.hint().filter(|hint| !hint.is_empty()).map(str::to_owned)),
     };
     let mut error = Error::new(code, stage, message).with_sqlstate(state);
     if matches!(state, "40001" | "40P01") {

@@ -1,7 +1,7 @@
 //! One connection through the proxy.
 
-use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -18,23 +18,35 @@ pub(super) async fn serve(
     faults: watch::Receiver<Faults>,
     live: Live,
 ) {
+    tokio::select! {
+        biased;
+        reset = ordered_reset(faults.clone()) => {
+            close(client, Direction::ToClient, reset);
+            return;
+        }
+        () = way_to_server(faults.clone()) => {}
+    }
+    let mut dial = pin!(TcpStream::connect(target));
     let server = tokio::select! {
         biased;
         reset = ordered_reset(faults.clone()) => {
-            if reset.includes(Direction::ToClient) {
-                abort_on_close(&client);
+            close(client, Direction::ToClient, reset);
+            // The server may have accepted the connection already, and is to see its end.
+            if let Ok(server) = dial.await {
+                close(server, Direction::ToServer, reset);
             }
             return;
         }
-        server = dial(target, faults.clone()) => server,
+        server = &mut dial => server,
     };
-    let mut server = match server.and_then(|server| client.set_nodelay(true).map(|()| server)) {
-        Ok(server) => server,
-        Err(_) => {
-            abort_on_close(&client);
-            return;
-        }
+    let Ok(mut server) = server else {
+        close(client, Direction::ToClient, Direction::Both);
+        return;
     };
+    // A socket that rejects the option has just been closed by its peer, which the pumps see.
+    let _ = client
+        .set_nodelay(true)
+        .and_then(|()| server.set_nodelay(true));
     let reset = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
@@ -66,40 +78,42 @@ pub(super) async fn serve(
             },
         }
     };
-    if reset.includes(Direction::ToClient) {
-        abort_on_close(&client);
-    }
-    if reset.includes(Direction::ToServer) {
-        abort_on_close(&server);
-    }
+    close(client, Direction::ToClient, reset);
+    close(server, Direction::ToServer, reset);
 }
 
-/// Connects to the server, once the way to it is no black hole.
-async fn dial(target: SocketAddr, mut faults: watch::Receiver<Faults>) -> io::Result<TcpStream> {
-    faults
+/// Waits until the way to the server is no black hole.
+async fn way_to_server(mut faults: watch::Receiver<Faults>) {
+    let open = faults
         .wait_for(|faults| faults.to_server != Some(Fault::Blackhole))
         .await
-        .map_err(io::Error::other)?;
-    let server = TcpStream::connect(target).await?;
-    server.set_nodelay(true)?;
-    Ok(server)
+        .is_ok();
+    if !open {
+        gone().await;
+    }
 }
 
 /// Waits until the proxy is told to reset its connections, and returns whose receivers.
 async fn ordered_reset(mut faults: watch::Receiver<Faults>) -> Direction {
-    let told = match faults
-        .wait_for(|faults| faults.directions(Fault::Reset).is_some())
-        .await
-    {
-        Ok(faults) => faults.directions(Fault::Reset),
-        // The proxy is gone, and this task about to be.
-        Err(_) => None,
-    };
-    told.unwrap_or(Direction::Both)
+    loop {
+        if let Some(direction) = faults.borrow_and_update().directions(Fault::Reset) {
+            return direction;
+        }
+        if faults.changed().await.is_err() {
+            gone().await;
+        }
+    }
 }
 
-/// Makes the close of a socket a reset.
-fn abort_on_close(stream: &TcpStream) {
-    // A socket that rejects the option is closed all the same.
-    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+/// The proxy was dropped, and its connections are about to be.
+async fn gone() {
+    std::future::pending().await
+}
+
+/// Closes the connection to the receiver in a direction, with a reset if that direction has one.
+fn close(stream: TcpStream, direction: Direction, reset: Direction) {
+    if reset.includes(direction) {
+        // A socket that rejects the option is closed all the same.
+        let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+    }
 }

@@ -25,6 +25,8 @@ const USUAL: &[(&str, &str)] = &[
     ("shared_buffers", "16MB"),
     ("max_connections", "100"),
     ("wal_level", "replica"),
+    // A standby must find what it has not read yet.
+    ("wal_keep_size", "256MB"),
     ("listen_addresses", "127.0.0.1"),
     ("logging_collector", "off"),
     ("log_line_prefix", "%m [%p] %q%u@%d "),

@@ -50,10 +50,10 @@ const PORTS: usize = 10;
 pub struct Postgres {
     server: ServerBinaries,
     account: Account,
-    folder: PathBuf,
     port: u16,
     child: Mutex<Child>,
-    guard: Mutex<Option<Child>>,
+    // Dropped after the server has ended.
+    folder: Place,
 }
 
 impl Postgres {
@@ -91,7 +91,7 @@ impl Postgres {
     /// The folder of the Unix socket.
     #[must_use]
     pub fn socket_dir(&self) -> &Path {
-        &self.folder
+        &self.folder.path
     }
 
     /// The major version.
@@ -109,7 +109,7 @@ impl Postgres {
     /// The data folder.
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
-        self.folder.join("data")
+        self.folder.path.join("data")
     }
 
     /// The superuser: `postgres`.
@@ -130,7 +130,7 @@ impl Postgres {
     /// What the server logged so far.
     #[must_use]
     pub fn log(&self) -> String {
-        read_lossy(&self.folder.join("log"))
+        read_lossy(&self.folder.path.join("log"))
     }
 
     /// Runs SQL in the database `postgres` as a superuser of the kit's own, over the Unix socket.
@@ -139,7 +139,7 @@ impl Postgres {
     /// # Errors
     /// The server's error.
     pub fn execute(&self, sql: &str) -> Result<Rows, Error> {
-        sql::with_session(&self.folder, self.port, "postgres", |session| {
+        sql::with_session(&self.folder.path, self.port, "postgres", |session| {
             session.run(sql)
         })
     }
@@ -156,9 +156,11 @@ impl Postgres {
     /// Makes the server read its configuration again, and waits until it has.
     ///
     /// # Errors
-    /// The server has ended, or does not answer.
+    /// The server has ended, does not answer, or does not accept what it read: it then goes on with
+    /// what it had before, and a test would be about something else.
     pub fn reload(&self) -> Result<(), Error> {
         let loaded = || self.execute("select pg_conf_load_time()::text");
+        let logged = self.log().len();
         let before = loaded()?;
         process::signal(&self.child(), Signal::SIGHUP)?;
         let deadline = Instant::now() + PATIENCE;
@@ -171,6 +173,14 @@ impl Postgres {
             }
             thread::sleep(process::TICK);
         }
+        // The main process reads `pg_hba.conf` before any session sees the new load time.
+        let log = self.log();
+        let news = log.get(logged..).unwrap_or_default();
+        if news.contains("was not reloaded") || news.contains("contains errors") {
+            return Err(Error::State(format!(
+                "the server refused its configuration:\n{news}"
+            )));
+        }
         Ok(())
     }
 
@@ -180,7 +190,7 @@ impl Postgres {
     /// It does not stop or start.
     pub fn restart(&self) -> Result<(), Error> {
         self.stop()?;
-        self.resume_service()
+        self.start_again()
     }
 
     /// Stops the server: a fast shutdown, which ends every session.
@@ -191,19 +201,22 @@ impl Postgres {
         process::end(&mut self.child(), Signal::SIGINT, PATIENCE)
     }
 
-    /// Starts a server that was stopped.
+    /// Starts a server that was stopped, on the same port and data.
     ///
     /// # Errors
-    /// It does not start.
-    pub fn resume_service(&self) -> Result<(), Error> {
+    /// It is still running, or does not start.
+    pub fn start_again(&self) -> Result<(), Error> {
         let mut child = self.child();
+        if process::exited(&mut child)?.is_none() {
+            return Err(Error::State("the server is still running".to_owned()));
+        }
         *child = process::spawn(
             &self.server,
             &self.account,
             &self.data_dir(),
             &self.log_file(),
         )?;
-        wait_until_ready(&mut child, &self.server, &self.folder, self.port)
+        wait_until_ready(&mut child, &self.server, &self.folder.path, self.port)
     }
 
     /// Freezes the server's main process: new connections are accepted by the system and never
@@ -228,7 +241,7 @@ impl Postgres {
     }
 
     fn log_file(&self) -> PathBuf {
-        self.folder.join("log")
+        self.folder.path.join("log")
     }
 
     /// Starts a server on the data that `prepare` puts into the new folder it is given, with the
@@ -238,37 +251,23 @@ impl Postgres {
         account: Account,
         prepare: impl FnOnce(&Path) -> Result<Vec<(String, String)>, Error>,
     ) -> Result<Self, Error> {
-        // Short, because a socket's path has 107 bytes at most.
-        let base = if Path::new("/tmp").is_dir() {
-            PathBuf::from("/tmp")
-        } else {
-            std::env::temp_dir()
-        };
-        let folder = tempfile::Builder::new()
-            .prefix("pgr-")
-            .tempdir_in(&base)
-            .map_err(Error::file("create a folder in", &base))?;
-        crate::account::set_mode(folder.path(), 0o755)?;
-        account.own(folder.path())?;
-        let settings = prepare(folder.path())?;
-        let data = folder.path().join("data");
-        let log = folder.path().join("log");
+        let folder = Place::make(&account)?;
+        let settings = prepare(&folder.path)?;
+        let data = folder.path.join("data");
+        let log = folder.path.join("log");
         let mut last = None;
         for _ in 0..PORTS {
             let port = free_port()?;
-            builder::write_settings(&data, folder.path(), port, &settings)?;
+            builder::write_settings(&data, &folder.path, port, &settings)?;
             let mut child = process::spawn(&server, &account, &data, &log)?;
-            match wait_until_ready(&mut child, &server, folder.path(), port) {
+            match wait_until_ready(&mut child, &server, &folder.path, port) {
                 Ok(()) => {
-                    let folder = folder.keep();
-                    let guard = Mutex::new(Some(process::spawn_guard(&folder)?));
                     return Ok(Self {
                         server,
                         account,
                         folder,
                         port,
                         child: Mutex::new(child),
-                        guard,
                     });
                 }
                 Err(error) => {
@@ -291,17 +290,44 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         // Nobody is left to hear of a failure; the guard tries once more.
         let _ = process::end(&mut self.child(), Signal::SIGQUIT, PATIENCE);
-        let _ = fs::remove_dir_all(&self.folder);
-        let guard = self
-            .guard
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(mut guard) = guard {
-            // Its end of the pipe closes with this.
-            drop(guard.stdin.take());
-            let _ = guard.wait();
-        }
+    }
+}
+
+/// A server's folder, with the guard that removes it when this process is killed.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    guard: Child,
+}
+
+impl Place {
+    fn make(account: &Account) -> Result<Self, Error> {
+        // Short, because a socket's path has 107 bytes at most.
+        let base = match Path::new("/tmp") {
+            tmp if tmp.is_dir() => tmp.to_owned(),
+            _ => std::env::temp_dir(),
+        };
+        let folder = tempfile::Builder::new()
+            .prefix("pgr-")
+            .tempdir_in(&base)
+            .map_err(Error::file("create a folder in", &base))?;
+        crate::account::set_mode(folder.path(), 0o755)?;
+        account.own(folder.path())?;
+        // The guard is there before the server is: a kill in between leaves nothing behind.
+        let guard = process::spawn_guard(folder.path())?;
+        Ok(Self {
+            path: folder.keep(),
+            guard,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+        // Its end of the pipe closes with this.
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
     }
 }
 

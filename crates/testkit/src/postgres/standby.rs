@@ -94,10 +94,11 @@ impl Postgres {
     }
 }
 
+/// What a base backup leaves out (PostgreSQL manual, "Backing Up the Data Directory"): what belongs
+/// to the running primary, and its replication slots.
 fn wanted(path: &Path) -> bool {
-    !["postmaster.pid", "postmaster.opts", "pgreach-testkit.conf"]
-        .map(Path::new)
-        .contains(&path)
+    let own = ["postmaster.pid", "postmaster.opts", "pgreach-testkit.conf"].map(Path::new);
+    !own.contains(&path) && path.parent() != Some(Path::new("pg_replslot"))
 }
 
 /// The settings of the primary, but for those that every server has its own of.

@@ -19,8 +19,8 @@ const LONGEST_MESSAGE: usize = 64 * 1024 * 1024;
 
 /// A client as its script sees it.
 ///
-/// Every method but [`Peer::read_message`] fails when the client has left. The connection closes
-/// when the value is dropped.
+/// Reading and sending fail once the client has left, except where a method says otherwise. The
+/// connection closes when the value is dropped.
 #[derive(Debug)]
 pub struct Peer {
     stream: RawStream,
