@@ -43,9 +43,8 @@ async fn tour() -> Result<usize, Failure> {
 
     // What all routes share: the identity, and whose certificates are trusted. The default is
     // verify-full: chain and name.
-    let tls = NativeTls::builder()
-        .with_roots(Roots::from_file(pki.root_file()))
-        .build()?;
+    let roots = Roots::from_file(pki.root_file());
+    let tls = NativeTls::builder().with_roots(roots).build()?;
     let to = |endpoint: Endpoint| {
         PgConnector::builder()
             .with_endpoint(endpoint)
@@ -59,9 +58,8 @@ async fn tour() -> Result<usize, Failure> {
     let socket = Endpoint::unix(server.socket_dir(), server.port());
 
     heading("TCP without TLS: refused, this server's pg_hba.conf has only hostssl");
-    let plain = to(by_address.clone())
-        .with_tls_policy(TlsPolicy::dangerous_plaintext())
-        .build()?;
+    let plaintext = TlsPolicy::dangerous_plaintext();
+    let plain = to(by_address.clone()).with_tls_policy(plaintext).build()?;
     refused(&plain, ErrorKind::Authentication, "sslmode=verify-full").await?;
 
     heading("TCP with TLS, under a name that the certificate is not for: refused");
@@ -106,11 +104,7 @@ async fn tour() -> Result<usize, Failure> {
 async fn works(connector: &PgConnector) -> Result<(), Failure> {
     let report = connector.check().await;
     println!("{report}");
-    if report.is_ok() {
-        Ok(())
-    } else {
-        Err("this must work".into())
-    }
+    report.is_ok().then_some(()).ok_or("this must work".into())
 }
 
 /// Walks the way and must be stopped with an error of this kind, whose hint says `hint`.

@@ -43,25 +43,25 @@ codes! {
         "Do not connect through this network path until it is known what alters the traffic.";
     TLS_HANDSHAKE = "tls-handshake", Tls, Never,
         "The TLS handshake failed.",
-        "Check that host and port lead to PostgreSQL itself and that both sides have a TLS version in common.";
+        "Look into the server's log for its side of the handshake; check that host and port lead to PostgreSQL itself.";
     TLS_WRONG_NAME = "tls-wrong-name", Tls, Never,
-        "The server's certificate is for another name than the host's.",
-        "Set host to a name that the certificate carries, and hostaddr to the address.";
+        "The server's certificate is not for the name that was asked for.",
+        "Set host to a name that the certificate is for (and hostaddr to the address to dial), or have the certificate reissued for this name.";
     TLS_UNKNOWN_CA = "tls-unknown-ca", Tls, Never,
-        "The server's certificate was not issued by a trusted authority.",
-        "Give the certificate of the authority that issued it as sslrootcert.";
+        "The server's certificate does not lead to a trusted authority.",
+        "Give the authority's root certificate as sslrootcert; the server must send the intermediate certificates with its own.";
     TLS_SELF_SIGNED = "tls-self-signed", Tls, Never,
-        "The server's certificate, or the top of its chain, is signed by itself and not trusted.",
-        "Give the certificate of the authority as sslrootcert if you trust it.";
+        "The server's certificate is signed by itself, and is not itself trusted.",
+        "Give the server a certificate of an authority, or give this very certificate as sslrootcert if you got it on a safe way.";
     TLS_EXPIRED = "tls-expired", Tls, Never,
-        "The server's certificate has expired.",
-        "Renew the server's certificate.";
+        "The server's certificate, or one that it depends on, has expired.",
+        "Renew the certificate on the server; if it is valid, check this machine's clock.";
     TLS_NOT_YET_VALID = "tls-not-yet-valid", Tls, Never,
-        "The server's certificate is not valid yet.",
-        "Check the clocks of both sides, or wait until the certificate is valid.";
+        "The server's certificate, or one that it depends on, is not valid yet.",
+        "Check the clocks of this machine and of the one that issued the certificate.";
     TLS_REVOKED = "tls-revoked", Tls, Never,
-        "The server's certificate, or one of its authorities, was revoked.",
-        "Give the server a new certificate.";
+        "The server's certificate, or one that it depends on, has been revoked.",
+        "Do not connect until the server has a new certificate: whoever has the key of the revoked one may pose as the server.";
     TLS_CLOSED = "tls-closed", Tls, Never,
         "The server ended the TLS session before it answered, often because it refused the client certificate.",
         "Check that the server trusts the authority that issued the client certificate (ssl_ca_file).";

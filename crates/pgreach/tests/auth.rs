@@ -227,10 +227,13 @@ async fn refusals_say_what_to_change() {
         wrong("user=no_password password=correct"),
         wrong("user=ghost password=correct"),
         Case { tls: true, ..wrong("user=scram password=wrong") },
+        // Of its two attempts, the one that says more.
+        wrong("user=tls_only password=wrong sslmode=allow"),
         no_password("user=scram"),
         no_password("user=scram password=''"),
         no_password("user=md5"),
         no_password("user=password"),
+        no_password("user=tls_only sslmode=allow"),
         Case {
             retry: Retry::RefreshCredential,
             ..case("user=ghost_trust", "auth-refused", Some("28000"), "check that the role exists")

@@ -189,7 +189,7 @@ async fn allow_and_prefer_try_the_other_way_round() {
         (wrong_ca, "tls_only", "allow", "", "tls"),
         (wrong_ca, "tls_only", "allow", root, "tls-unknown-ca"),
         (wrong_ca, "tls_only", "prefer", root, "tls-unknown-ca"),
-        (no_tls, "tls_only", "allow", "", "tls-not-supported"),
+        (no_tls, "tls_only", "allow", "", "auth-hba"),
         (good, "tls_only", "prefer", "", "tls"),
         (good, "tls_only", "disable", "", "auth-hba"),
         // The server wants none.

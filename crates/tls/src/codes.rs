@@ -1,4 +1,6 @@
 //! The codes of this crate's errors.
+//!
+//! Those that every TLS library shares are the core's, so that the connector can explain them.
 
 use pgreach_core::{Code, ErrorKind as Kind, Retry};
 
@@ -8,33 +10,17 @@ macro_rules! codes {
             #[doc = $meaning]
             pub static $ident: Code = Code::new($name, Kind::$kind, Retry::$retry, $meaning, $remedy);
         )*
-        /// All codes of this crate.
+        /// The codes that this crate adds to the core's.
         pub static ALL: &[&Code] = &[$(&$ident),*];
     };
 }
 
+pub use pgreach_core::codes::{
+    TLS_EXPIRED, TLS_HANDSHAKE, TLS_NOT_YET_VALID, TLS_REVOKED, TLS_SELF_SIGNED, TLS_UNKNOWN_CA,
+    TLS_WRONG_NAME,
+};
+
 codes! {
-    TLS_HANDSHAKE = "tls-handshake", Tls, Never,
-        "The TLS handshake failed.",
-        "Look into the server's log for its side of the handshake; check that host and port lead to PostgreSQL itself.";
-    TLS_WRONG_NAME = "tls-wrong-name", Tls, Never,
-        "The server's certificate is not for the name that was asked for.",
-        "Set host to a name that the certificate is for (and hostaddr to the address to dial), or have the certificate reissued for this name.";
-    TLS_UNKNOWN_CA = "tls-unknown-ca", Tls, Never,
-        "The server's certificate does not lead to a trusted authority.",
-        "Give the authority's root certificate as sslrootcert; the server must send the intermediate certificates with its own.";
-    TLS_SELF_SIGNED = "tls-self-signed", Tls, Never,
-        "The server's certificate is signed by itself, and is not itself trusted.",
-        "Give the server a certificate of an authority, or give this very certificate as sslrootcert if you got it on a safe way.";
-    TLS_EXPIRED = "tls-expired", Tls, Never,
-        "The server's certificate, or one that it depends on, has expired.",
-        "Renew the certificate on the server; if it is valid, check this machine's clock.";
-    TLS_NOT_YET_VALID = "tls-not-yet-valid", Tls, Never,
-        "The server's certificate, or one that it depends on, is not valid yet.",
-        "Check the clocks of this machine and of the one that issued the certificate.";
-    TLS_REVOKED = "tls-revoked", Tls, Never,
-        "The server's certificate, or one that it depends on, has been revoked.",
-        "Do not connect until the server has a new certificate: whoever has the key of the revoked one may pose as the server.";
     TLS_CRL_UNAVAILABLE = "tls-crl-unavailable", Tls, Never,
         "It cannot be told whether the server's certificate has been revoked.",
         "Give a current revocation list of every authority in the chain, and every intermediate certificate in sslrootcert.";

@@ -263,11 +263,12 @@ impl Failure {
     }
 }
 
-/// Of the errors of an encrypted and an unencrypted attempt, the one to show. A wrong password says
-/// more than a pg_hba.conf without a line for the other kind of connection.
+/// Of the errors of an encrypted and an unencrypted attempt, the one to show. A wrong password or a
+/// certificate that was refused says more than a pg_hba.conf without a line for the other kind of
+/// connection.
 fn more_telling(first: Error, second: Error) -> Error {
     let unhelpful = |error: &Error| error.code() == &codes::AUTH_HBA;
-    if unhelpful(&first) && !unhelpful(&second) && second.sqlstate().is_some() {
+    if unhelpful(&first) && !unhelpful(&second) && second.code() != &codes::TLS_NOT_SUPPORTED {
         second
     } else {
         first
