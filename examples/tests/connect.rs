@@ -410,6 +410,34 @@ fn a_reader_that_goes_away_is_no_panic() {
 }
 
 #[test]
+#[cfg(unix)]
+fn ctrl_c_cancels_the_statement_on_the_server() {
+    let place = conninfo("user=postgres application_name=sleeper");
+    let mut run = Run::new(&["--json", "-c", "select pg_sleep(600)", &place]);
+    let child = run.command.spawn().unwrap();
+    let sleeping = "select 1 from pg_stat_activity where application_name = 'sleeper' and wait_event = 'PgSleep'";
+    while SERVER.execute(sleeping).unwrap().is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&json["ok"], &json["error"]["sqlstate"]),
+        (&json!(false), &json!("57014")),
+        "{json}"
+    );
+}
+
+#[test]
 fn parse_prints_what_was_given() {
     let cases: &[(&str, Value)] = &[
         ("", json!({})),
