@@ -1,7 +1,6 @@
 //! What a check found, stage by stage, with a remedy.
 
 use std::fmt::{self, Write as _};
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -24,8 +23,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report of `stages`, which ended with `error`, if any. The stages of `usual` that do not
-    /// occur count as skipped.
+    /// A report of `stages`, which ended with `error`, if any. The stages of `usual`, in the order of
+    /// the way, that do not occur count as skipped.
     #[must_use]
     pub fn new(
         route: impl Into<String>,
@@ -47,16 +46,18 @@ impl Report {
                 };
             }
         }
-        for stage in usual {
-            if !stages.iter().any(|record| record.stage == stage) {
-                stages.push(StageRecord {
-                    stage,
-                    hop: None,
-                    outcome: Outcome::Skipped,
-                    elapsed: Duration::ZERO,
-                    seen: Vec::new(),
-                });
+        let usual: Vec<Stage> = usual.into_iter().collect();
+        for (i, stage) in usual.iter().enumerate() {
+            if stages.iter().any(|record| record.stage == *stage) {
+                continue;
             }
+            // Behind the last of those that come before it on the way.
+            let before = |record: &StageRecord| usual.iter().take(i).any(|s| *s == record.stage);
+            let place = stages
+                .iter()
+                .rposition(before)
+                .map_or(stages.len(), |last| last + 1);
+            stages.insert(place, StageRecord::skipped(*stage));
         }
         Self {
             ok: error.is_none(),
@@ -200,4 +201,68 @@ fn seen(record: &StageRecord) -> String {
         .map(|(what, value)| format!("{what} {value}"))
         .collect();
     notes.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Trace, codes};
+
+    /// A dial that failed while the credential was still being fetched.
+    fn failed() -> Report {
+        let trace = Trace::new();
+        let credential = trace.enter(Stage::CREDENTIAL);
+        let resolve = trace.enter(Stage::RESOLVE);
+        resolve.note("addresses", "10.0.0.1 | \u{1b}[31m");
+        resolve.pass();
+        let error = Error::new(&codes::TIMEOUT, Stage::TCP, "timed out | after 1s");
+        let tcp = trace.enter(Stage::TCP);
+        drop((credential, tcp));
+        let usual = [
+            Stage::CREDENTIAL,
+            Stage::RESOLVE,
+            Stage::TCP,
+            Stage::TLS,
+            Stage::SESSION,
+        ];
+        Report::new("tcp to db:5432", trace.records(), usual, Some(error), None)
+    }
+
+    #[test]
+    fn what_was_cut_off_failed_only_where_the_error_is() {
+        let report = failed();
+        let outcomes: Vec<_> = report
+            .stages()
+            .iter()
+            .map(|r| (r.stage, r.outcome))
+            .collect();
+        assert_eq!(
+            outcomes,
+            [
+                (Stage::CREDENTIAL, Outcome::Skipped),
+                (Stage::RESOLVE, Outcome::Passed),
+                (Stage::TCP, Outcome::Failed),
+                (Stage::TLS, Outcome::Skipped),
+                (Stage::SESSION, Outcome::Skipped),
+            ]
+        );
+        assert!(!report.is_ok());
+    }
+
+    #[test]
+    fn every_rendering_names_code_and_remedy_and_escapes() {
+        let report = failed();
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["ok"], false);
+        assert_eq!(json["error"]["code"], "timeout");
+        assert_eq!(json["error"]["hint"], codes::TIMEOUT.remedy());
+        assert_eq!(json["stages"][2]["outcome"], "failed");
+        let markdown = report.to_markdown();
+        assert!(markdown.contains("10.0.0.1 \\| "), "{markdown}");
+        assert!(markdown.contains("`timeout`"), "{markdown}");
+        for text in [report.to_string(), markdown, json.to_string()] {
+            assert!(text.contains(codes::TIMEOUT.remedy()), "{text}");
+            assert!(!text.contains('\u{1b}'), "{text}");
+        }
+    }
 }

@@ -42,6 +42,18 @@ pub struct StageRecord {
     pub seen: Vec<(&'static str, String)>,
 }
 
+impl StageRecord {
+    pub(crate) fn skipped(stage: Stage) -> Self {
+        Self {
+            stage,
+            hop: None,
+            outcome: Outcome::Skipped,
+            elapsed: Duration::ZERO,
+            seen: Vec::new(),
+        }
+    }
+}
+
 fn as_milliseconds<S: serde::Serializer>(
     elapsed: &Duration,
     serializer: S,

@@ -169,7 +169,10 @@ async fn a_fixed_password_is_tried_once() {
         let seen = attempt(&conninfo, FixedPassword::new("stale")).await;
         assert_eq!(seen, (Some("auth-refused"), 1), "{conninfo}");
     }
-    // As is the one of a connection string. Several hosts do not make it several attempts.
+    // libpq's `prefer` is two attempts: with TLS and, as that was refused, without.
+    let seen = attempt(&fixture.tls("prefer", "user=app"), FixedPassword::new("stale")).await;
+    assert_eq!(seen, (Some("auth-refused"), 2));
+    // Several hosts do not make it several attempts; nor does a connection string.
     let port = fixture.server.port();
     let tap = Tap::default();
     let twice = format!("{} host=127.0.0.1,127.0.0.1 port={port}", fixture.plain("user=app password=stale"));

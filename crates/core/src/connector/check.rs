@@ -1,14 +1,14 @@
 //! "Save & Test": the way of a connection, as a report.
 
 use super::Settings;
-use crate::{Report, Stage, Trace, codes};
+use crate::{Report, SslMode, Stage, Trace, codes};
 
-/// The stages that every way has, for those that were not reached.
+/// The stages of the way, for those that were not reached.
 const USUAL: &[Stage] = &[
+    Stage::CREDENTIAL,
     Stage::RESOLVE,
     Stage::TCP,
     Stage::TLS,
-    Stage::CREDENTIAL,
     Stage::AUTHENTICATION,
     Stage::SESSION,
 ];
@@ -45,10 +45,18 @@ pub(super) async fn check(settings: &Settings, route: String) -> Report {
         Ok(info) => (Some(info), None),
         Err(error) => (None, Some(error)),
     };
-    let usual = USUAL.iter().filter(|stage| {
-        // A Unix socket has neither name nor TLS.
-        let local = settings.endpoints.iter().all(crate::Endpoint::is_unix);
-        !local || !matches!(**stage, Stage::RESOLVE | Stage::TLS)
+    let records = trace.records();
+    // A route of another kind has stages of its own, a Unix socket neither a name nor TLS.
+    let over_tcp = records
+        .iter()
+        .any(|r| r.stage == Stage::RESOLVE || r.stage == Stage::TCP);
+    let local = settings.endpoints.iter().all(crate::Endpoint::is_unix);
+    let plain = local || settings.tls.policy.mode() == SslMode::Disable;
+    let usual = USUAL.iter().copied().filter(|stage| match *stage {
+        Stage::RESOLVE => over_tcp && !local,
+        Stage::TCP => over_tcp,
+        Stage::TLS => !plain,
+        _ => true,
     });
-    Report::new(route, trace.records(), usual.copied(), error, info)
+    Report::new(route, records, usual, error, info)
 }

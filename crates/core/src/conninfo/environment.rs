@@ -43,21 +43,12 @@ impl Environment {
     /// The environment of this process.
     #[must_use]
     pub fn process() -> Self {
-        let account = account();
-        let home = if cfg!(windows) {
-            non_empty("USERPROFILE")
-        } else {
-            non_empty("HOME")
-        };
         Self {
             process: true,
             vars: BTreeMap::new(),
-            home: home.map(PathBuf::from).or(account.home),
-            user: account.name.or_else(|| {
-                ["USER", "LOGNAME", "USERNAME"]
-                    .into_iter()
-                    .find_map(|name| non_empty(name)?.into_string().ok())
-            }),
+            home: std::env::home_dir().filter(|home| !home.as_os_str().is_empty()),
+            // Of the account, not of variables: those can be left over from before an su.
+            user: whoami::username().ok(),
         }
     }
 
@@ -199,38 +190,4 @@ impl Conninfo {
 
 fn non_empty(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
-}
-
-#[derive(Default)]
-struct Account {
-    name: Option<String>,
-    home: Option<PathBuf>,
-}
-
-/// The account that the process runs as, from `/etc/passwd`: variables can be left over from
-/// before a change of user. Accounts of a directory service are not there; then variables decide.
-#[cfg(unix)]
-fn account() -> Account {
-    use std::os::unix::fs::MetadataExt;
-
-    let find = || {
-        let uid = std::fs::metadata("/proc/self").ok()?.uid();
-        let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
-        passwd.lines().find_map(|line| {
-            let fields: Vec<_> = line.split(':').collect();
-            match fields.as_slice() {
-                [name, _, id, _, _, home, ..] if id.parse() == Ok(uid) => Some(Account {
-                    name: Some((*name).to_owned()),
-                    home: Some(PathBuf::from(*home)).filter(|home| home.is_absolute()),
-                }),
-                _ => None,
-            }
-        })
-    };
-    find().unwrap_or_default()
-}
-
-#[cfg(not(unix))]
-fn account() -> Account {
-    Account::default()
 }
