@@ -5,14 +5,15 @@ use crate::cargo::{cargo, packages, run as run_command};
 
 const PACKAGE: &str = "pgreach-benches";
 
-/// `cargo xtask bench [NAME] [--json FILE]`
+/// `cargo xtask bench [NAME [--json FILE]]`
 pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
     let (name, json) = match args {
         [] => (None, None),
-        ["--json", file] => (None, Some(*file)),
+        // Every benchmark writes a file of its own.
+        ["--json", ..] => return Err("--json needs the NAME of one benchmark".to_owned()),
         [name] => (Some(*name), None),
         [name, "--json", file] => (Some(*name), Some(*file)),
-        _ => return Err("usage: cargo xtask bench [NAME] [--json FILE]".to_owned()),
+        _ => return Err("usage: cargo xtask bench [NAME [--json FILE]]".to_owned()),
     };
     let targets: Vec<_> = packages()?
         .into_iter()

@@ -27,7 +27,7 @@ usage: cargo xtask <task>
   servers [--fetch]               list the PostgreSQL servers; with --fetch, get the missing ones
   lint                            rustfmt, clippy with all features and with each one alone, rustdoc
   tree                            what the crates may depend on, and how many crates they add
-  bench [NAME] [--json FILE]      all benchmarks, or one
+  bench [NAME [--json FILE]]      all benchmarks, or one
 ";
 
 /// A message for the person who started the task.

@@ -159,7 +159,7 @@ impl Rules {
             return Ok(());
         }
         let message = if !self.binding_possible {
-            "channel binding required, but this TLS session has no binding data"
+            "channel binding required, but there is no TLS session that can be bound to"
         } else if !offered {
             "channel binding required, but the server did not ask for an authentication with channel binding"
         } else {

@@ -168,7 +168,7 @@ keywords! {
     SslMaxProtocolVersion = "ssl_max_protocol_version", env "PGSSLMAXPROTOCOLVERSION":
         "The highest acceptable version of TLS.";
     GssEncMode = "gssencmode", env "PGGSSENCMODE",
-        limited "`disable` and `prefer`, and both mean no GSSAPI encryption":
+        limited "`disable` and `prefer`; both mean no GSSAPI encryption":
         "GSSAPI encryption.";
     KrbSrvName = "krbsrvname", env "PGKRBSRVNAME",
         refused "GSSAPI is not supported":

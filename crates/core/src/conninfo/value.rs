@@ -46,7 +46,10 @@ pub(super) fn unsupported(entry: &Entry) -> Error {
                 "{keyword} value \"{}\" is not supported",
                 entry.value.as_str()
             ),
-            format!("remove {keyword}, or use {}", values.replace('`', "")),
+            format!(
+                "remove {keyword}, or give it what is supported: {}",
+                values.replace('`', "")
+            ),
         ),
         Support::Honoured => (
             format!(
