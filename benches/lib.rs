@@ -53,7 +53,11 @@ where
             times.1.push(b);
         }
     }
-    Ok(Row { name: name.to_owned(), ours: median(times.0), peer: median(times.1) })
+    Ok(Row {
+        name: name.to_owned(),
+        ours: median(times.0),
+        peer: median(times.1),
+    })
 }
 
 /// Times one future.
@@ -90,7 +94,9 @@ pub fn to_json(rows: &[Row]) -> Value {
 /// The rows as a table for people.
 #[must_use]
 pub fn to_table(rows: &[Row]) -> String {
-    let mut out = String::from("| | ours | peer | ratio (above 1: ours is faster) |\n| --- | ---: | ---: | ---: |");
+    let mut out = String::from(
+        "| | ours | peer | ratio (above 1: ours is faster) |\n| --- | ---: | ---: | ---: |",
+    );
     for row in rows {
         out.push_str(&format!(
             "\n| {} | {:.0} us | {:.0} us | {:.3} |",

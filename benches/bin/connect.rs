@@ -30,7 +30,10 @@ async fn main() -> Result<(), Failure> {
         }
     }
     let pki = Pki::generate()?;
-    let certificate = pki.server("localhost").with_ip([127, 0, 0, 1].into()).issue()?;
+    let certificate = pki
+        .server("localhost")
+        .with_ip([127, 0, 0, 1].into())
+        .issue()?;
     let server = Postgres::builder()
         .with_tls(certificate.chain_pem(), certificate.key_pem())
         .with_hba([
@@ -73,14 +76,22 @@ async fn connect(
         .with_user(user)
         .with_database("postgres");
     builder = if tls {
-        builder.with_tls(NativeTls::builder().with_roots(Roots::from_pem(pki.root_pem())).build()?)
+        builder.with_tls(
+            NativeTls::builder()
+                .with_roots(Roots::from_pem(pki.root_pem()))
+                .build()?,
+        )
     } else {
         builder.with_tls_policy(TlsPolicy::dangerous_plaintext())
     };
     let ours = builder.build()?;
 
     let mut bare = tokio_postgres::Config::new();
-    bare.host("127.0.0.1").port(server.port()).user(user).dbname("postgres").password("a password");
+    bare.host("127.0.0.1")
+        .port(server.port())
+        .user(user)
+        .dbname("postgres")
+        .password("a password");
     bare.connect_timeout(Duration::from_secs(30));
     bare.ssl_mode(if tls {
         tokio_postgres::config::SslMode::Require
@@ -90,7 +101,9 @@ async fn connect(
     let mut connector = native_tls::TlsConnector::builder();
     connector
         .disable_built_in_roots(true)
-        .add_root_certificate(native_tls::Certificate::from_pem(pki.root_pem().as_bytes())?);
+        .add_root_certificate(native_tls::Certificate::from_pem(
+            pki.root_pem().as_bytes(),
+        )?);
     postgres_native_tls::set_postgresql_alpn(&mut connector);
     let connector = postgres_native_tls::MakeTlsConnector::new(connector.build()?);
 

@@ -35,7 +35,11 @@ async fn main() -> Result<(), Failure> {
     let connector = PgConnector::builder()
         .with_transport(TcpTransport::new())
         .with_endpoint(Endpoint::tcp("localhost", proxy.port()).with_hostaddr([127, 0, 0, 1]))
-        .with_tls(NativeTls::builder().with_roots(Roots::from_pem(pki.root_pem())).build()?)
+        .with_tls(
+            NativeTls::builder()
+                .with_roots(Roots::from_pem(pki.root_pem()))
+                .build()?,
+        )
         .with_credentials(FixedPassword::new("a password"))
         .with_user("app")
         .with_database("postgres")

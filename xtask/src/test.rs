@@ -23,9 +23,14 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
     };
     let mut command = cargo();
     // Plain `cargo test`: it needs nothing else installed, and runs the documentation's examples.
-    command
-        .args(["test", "--workspace", "--all-features", "--no-fail-fast"])
-        .args(rest);
+    command.args(["test", "--all-features", "--no-fail-fast"]);
+    let one = rest
+        .iter()
+        .any(|arg| *arg == "-p" || arg.starts_with("--package"));
+    if !one {
+        command.arg("--workspace");
+    }
+    command.args(rest);
     if env::var_os("RUST_BACKTRACE").is_none() {
         command.env("RUST_BACKTRACE", "1");
     }

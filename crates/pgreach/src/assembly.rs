@@ -4,17 +4,19 @@
 //! functions make the parts. A platform that takes connection strings from strangers does this:
 //!
 //! ```no_run
-//! use pgreach::conninfo::{Conninfo, Keyword};
+//! use pgreach::conninfo::{Conninfo, Environment, Keyword};
 //! use pgreach::prelude::*;
 //! use pgreach::{assembly, Error};
 //!
 //! # fn from_tenant(text: &str) -> Result<PgConnector, Error> {
 //! let conninfo = Conninfo::parse(text)?;
-//! // Neither files nor programs of this machine, and neither its environment nor its services.
+//! // None of the keywords that name files.
 //! conninfo.allow_only(&[
 //!     Keyword::Host, Keyword::Port, Keyword::Dbname, Keyword::User, Keyword::Password,
 //! ])?;
-//! let settings = conninfo.settings()?;
+//! // Nothing of this process: neither its variables nor the files in its home directory, such as
+//! // the passwords in ~/.pgpass.
+//! let settings = conninfo.settings_in(&Environment::empty())?;
 //! let transport = assembly::transport(&settings)
 //!     .with_address_policy(AddressPolicy::public_only())
 //!     .build()?;
@@ -90,7 +92,10 @@ pub fn assemble(settings: &Settings) -> Result<PgConnectorBuilder, Error> {
     if let Some(database) = settings.database_name() {
         builder = builder.with_database(database);
     }
-    let name = settings.application_name.as_ref().or(settings.fallback_application_name.as_ref());
+    let name = settings
+        .application_name
+        .as_ref()
+        .or(settings.fallback_application_name.as_ref());
     if let Some(name) = name {
         builder = builder.with_application_name(name);
     }
@@ -157,7 +162,11 @@ pub fn tls(settings: &Settings) -> Result<Option<NativeTls>, Error> {
         builder = builder.with_max_version(version);
     }
     // The default list is for the default roots; without roots there is nothing to revoke.
-    if let Some(file) = settings.sslcrl.as_ref().filter(|file| file.named || has_roots) {
+    if let Some(file) = settings
+        .sslcrl
+        .as_ref()
+        .filter(|file| file.named || has_roots)
+    {
         builder = builder.with_crl_file(&file.path);
     }
     if let Some(directory) = &settings.sslcrldir {

@@ -12,10 +12,10 @@
 //! [`connect`], [`connector`] and the [`assembly`] module put a connector together from a
 //! connection string.
 
-pub use pgreach_core::*;
 /// Passwords: fixed, environment, passfile, file, command.
 #[cfg(feature = "password")]
 pub use pgreach_auth_password as password;
+pub use pgreach_core::*;
 /// TLS on native-tls.
 #[cfg(feature = "tls")]
 pub use pgreach_tls as tls;

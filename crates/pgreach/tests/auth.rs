@@ -113,8 +113,16 @@ async fn every_version_lets_in_with_scram_over_verified_tls() {
         .await
         .unwrap();
         let version = connection.info().server_version().unwrap().to_owned();
-        assert!(version.starts_with(server.version()), "{version} is {}", server.version());
-        assert_eq!(connection.info().authentication(), Some(SCRAM_PLUS), "{version}");
+        assert!(
+            version.starts_with(server.version()),
+            "{version} is {}",
+            server.version()
+        );
+        assert_eq!(
+            connection.info().authentication(),
+            Some(SCRAM_PLUS),
+            "{version}"
+        );
         assert_eq!(text(&connection, "show server_version").await, version);
         connection.close().await.unwrap();
     }
@@ -134,9 +142,16 @@ async fn each_method_with_and_without_tls() {
     ];
     for (user, without, with) in table {
         let login = format!("user={user} password=correct");
-        for (conninfo, method) in [(fixture.plain(&login), without), (fixture.tls(&login), with)] {
+        for (conninfo, method) in [
+            (fixture.plain(&login), without),
+            (fixture.tls(&login), with),
+        ] {
             let connection = connect(&conninfo).await.unwrap();
-            assert_eq!(connection.info().authentication(), Some(method), "{conninfo}");
+            assert_eq!(
+                connection.info().authentication(),
+                Some(method),
+                "{conninfo}"
+            );
             assert_eq!(text(&connection, "select current_user").await, user);
         }
     }
@@ -216,7 +231,12 @@ async fn refusals_say_what_to_change() {
     };
     let wrong = |login| Case {
         retry: Retry::RefreshCredential,
-        ..case(login, "auth-refused", Some("28P01"), "correct the user name or the password")
+        ..case(
+            login,
+            "auth-refused",
+            Some("28P01"),
+            "correct the user name or the password",
+        )
     };
     let no_password = |login| case(login, "auth-no-password", None, "Give a password");
     let hba = |login, hint| case(login, "auth-hba", Some("28000"), hint);
@@ -226,7 +246,10 @@ async fn refusals_say_what_to_change() {
         wrong("user=password password=wrong"),
         wrong("user=no_password password=correct"),
         wrong("user=ghost password=correct"),
-        Case { tls: true, ..wrong("user=scram password=wrong") },
+        Case {
+            tls: true,
+            ..wrong("user=scram password=wrong")
+        },
         // Of its two attempts, the one that says more.
         wrong("user=tls_only password=wrong sslmode=allow"),
         no_password("user=scram"),
@@ -236,28 +259,55 @@ async fn refusals_say_what_to_change() {
         no_password("user=tls_only sslmode=allow"),
         Case {
             retry: Retry::RefreshCredential,
-            ..case("user=ghost_trust", "auth-refused", Some("28000"), "check that the role exists")
+            ..case(
+                "user=ghost_trust",
+                "auth-refused",
+                Some("28000"),
+                "check that the role exists",
+            )
         },
         hba("user=stranger", "set sslmode=verify-full, or add a line"),
-        hba("user=tls_only password=correct", "set sslmode=verify-full, or add a line"),
-        Case { tls: true, ..hba("user=stranger", "Add a line for this user") },
-        Case { tls: true, ..hba("user=rejected", "Add a line for this user") },
+        hba(
+            "user=tls_only password=correct",
+            "set sslmode=verify-full, or add a line",
+        ),
+        Case {
+            tls: true,
+            ..hba("user=stranger", "Add a line for this user")
+        },
+        Case {
+            tls: true,
+            ..hba("user=rejected", "Add a line for this user")
+        },
         Case {
             kind: Database,
-            ..case("user=trust dbname=nowhere", "database-missing", Some("3D000"), "create the database")
+            ..case(
+                "user=trust dbname=nowhere",
+                "database-missing",
+                Some("3D000"),
+                "create the database",
+            )
         },
     ];
     let fixture = fixture();
     for case in table {
         let login = case.login;
-        let conninfo = if case.tls { fixture.tls(login) } else { fixture.plain(login) };
+        let conninfo = if case.tls {
+            fixture.tls(login)
+        } else {
+            fixture.plain(login)
+        };
         let error = refused(&conninfo).await;
         assert_eq!(error.code().name(), case.code, "{login}: {error:?}");
         assert_eq!(error.kind(), case.kind, "{login}");
         assert_eq!(error.sqlstate(), case.sqlstate, "{login}");
         assert_eq!(error.retry(), case.retry, "{login}");
         assert_eq!(error.stage(), Stage::AUTHENTICATION, "{login}");
-        assert!(error.hint().contains(case.hint), "{login}: {}", error.hint());
+        assert!(
+            error.hint().contains(case.hint),
+            "{login}: {}",
+            error.hint()
+        );
     }
 }
 
@@ -310,7 +360,10 @@ async fn require_auth_accepts_and_refuses_before_anything_is_sent() {
                     assert_eq!(error.code().name(), "auth-method", "{case}");
                     assert_eq!(error.kind(), ErrorKind::Authentication, "{case}");
                     let shown = error.to_string();
-                    assert!(shown.contains("authentication method requirement"), "{shown}");
+                    assert!(
+                        shown.contains("authentication method requirement"),
+                        "{shown}"
+                    );
                     let [sent] = tap.sent().try_into().unwrap();
                     assert_eq!(startup_message(&sent).len(), sent.len(), "{case}");
                 }
@@ -347,7 +400,10 @@ async fn unix_sockets_ask_the_operating_system() {
         assert!(connection.info().endpoint().is_unix());
     }
     let error = refused(&fixture.socket("user=scram password=correct")).await;
-    assert_eq!((error.code().name(), error.sqlstate()), ("auth-refused", Some("28000")));
+    assert_eq!(
+        (error.code().name(), error.sqlstate()),
+        ("auth-refused", Some("28000"))
+    );
 }
 
 #[tokio::test]
@@ -374,7 +430,9 @@ async fn requirepeer_is_held_against_the_server() {
         assert!(error.to_string().contains(peer), "{error}");
     }
     // It is for Unix sockets alone, as in libpq.
-    connect(&fixture.plain(&format!("user=trust requirepeer={other}"))).await.unwrap();
+    connect(&fixture.plain(&format!("user=trust requirepeer={other}")))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -394,7 +452,10 @@ async fn a_connection_knows_what_it_is() {
     assert_eq!(info.authentication(), Some(SCRAM_PLUS));
     let pid = text(&connection, "select pg_backend_pid()").await;
     assert_eq!(info.backend_pid().unwrap().to_string(), pid);
-    assert_eq!(info.server_version().unwrap(), text(&connection, "show server_version").await);
+    assert_eq!(
+        info.server_version().unwrap(),
+        text(&connection, "show server_version").await
+    );
     for (parameter, value) in [
         ("TimeZone", "Asia/Tokyo"),
         ("server_encoding", "UTF8"),
@@ -407,9 +468,24 @@ async fn a_connection_knows_what_it_is() {
     assert_eq!(info.parameter("no_such_parameter"), None);
     let certificate = info.tls().unwrap().certificate.as_ref().unwrap();
     assert_eq!(certificate.names, ["db.internal"]);
-    let stages: Vec<_> = info.stages().iter().map(|record| record.stage.as_str()).collect();
-    for stage in ["credential", "resolve", "tcp", "tls", "authentication", "session"] {
-        assert_eq!(stages.iter().filter(|seen| **seen == stage).count(), 1, "{stage}: {stages:?}");
+    let stages: Vec<_> = info
+        .stages()
+        .iter()
+        .map(|record| record.stage.as_str())
+        .collect();
+    for stage in [
+        "credential",
+        "resolve",
+        "tcp",
+        "tls",
+        "authentication",
+        "session",
+    ] {
+        assert_eq!(
+            stages.iter().filter(|seen| **seen == stage).count(),
+            1,
+            "{stage}: {stages:?}"
+        );
     }
     assert!(info.elapsed() > Duration::ZERO);
 }

@@ -44,22 +44,50 @@ async fn over_tcp_tls_direct_tls_and_unix_sockets() {
             .start()
             .unwrap();
         let tcp = || Endpoint::tcp("db.internal", server.port()).with_hostaddr([127, 0, 0, 1]);
-        let builder = || PgConnector::builder().with_transport(TcpTransport::new()).with_user("postgres");
-        let tls = NativeTls::builder().with_roots(Roots::from_pem(pki.root_pem())).build().unwrap();
+        let builder = || {
+            PgConnector::builder()
+                .with_transport(TcpTransport::new())
+                .with_user("postgres")
+        };
+        let tls = NativeTls::builder()
+            .with_roots(Roots::from_pem(pki.root_pem()))
+            .build()
+            .unwrap();
         let mut routes = vec![
-            ("plain", builder().with_endpoint(tcp()).with_tls_policy(TlsPolicy::dangerous_plaintext())),
-            ("verify-full", builder().with_endpoint(tcp()).with_tls(tls.clone())),
-            ("unix", builder().with_endpoint(Endpoint::unix(server.socket_dir(), server.port()))),
+            (
+                "plain",
+                builder()
+                    .with_endpoint(tcp())
+                    .with_tls_policy(TlsPolicy::dangerous_plaintext()),
+            ),
+            (
+                "verify-full",
+                builder().with_endpoint(tcp()).with_tls(tls.clone()),
+            ),
+            (
+                "unix",
+                builder().with_endpoint(Endpoint::unix(server.socket_dir(), server.port())),
+            ),
         ];
         if binaries.major() >= 17 {
             let direct = TlsPolicy::verify_full().with_negotiation(pgreach::SslNegotiation::Direct);
-            routes.push(("direct", builder().with_endpoint(tcp()).with_tls(tls).with_tls_policy(direct)));
+            routes.push((
+                "direct",
+                builder()
+                    .with_endpoint(tcp())
+                    .with_tls(tls)
+                    .with_tls_policy(direct),
+            ));
         }
         for (name, route) in routes {
             let error = cancel_a_sleep(&server, &route.build().unwrap()).await;
             let case = format!("{name} on {}", server.version());
             assert_eq!(error.sqlstate(), Some("57014"), "{case}: {error}");
-            assert_eq!((error.kind(), error.stage()), (ErrorKind::Database, Stage::QUERY), "{case}");
+            assert_eq!(
+                (error.kind(), error.stage()),
+                (ErrorKind::Database, Stage::QUERY),
+                "{case}"
+            );
         }
     }
 }
@@ -99,7 +127,10 @@ async fn a_dropped_connection_leaves_no_session_behind() {
             .unwrap();
         rows[0][0].clone().unwrap()
     };
-    let (first, second) = (connector.connect().await.unwrap(), connector.connect().await.unwrap());
+    let (first, second) = (
+        connector.connect().await.unwrap(),
+        connector.connect().await.unwrap(),
+    );
     assert_eq!(sessions(), "2");
     drop(first);
     let (client, driver, _) = second.into_parts();
@@ -110,5 +141,7 @@ async fn a_dropped_connection_leaves_no_session_behind() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), gone).await.expect("a session is left");
+    tokio::time::timeout(Duration::from_secs(30), gone)
+        .await
+        .expect("a session is left");
 }

@@ -37,9 +37,14 @@ fn fixture() -> &'static Fixture {
         let certificate = pki.server("db.internal").issue().unwrap();
         let server = Postgres::builder()
             .with_tls(certificate.chain_pem(), certificate.key_pem())
-            .with_hba(["host all app 127.0.0.1/32 scram-sha-256", "host all trust 127.0.0.1/32 trust"])
+            .with_hba([
+                "host all app 127.0.0.1/32 scram-sha-256",
+                "host all trust 127.0.0.1/32 trust",
+            ])
             .with_setting("timezone", "UTC")
-            .with_sql(format!("create role app login password $${PASSWORD}$$; create role trust login"))
+            .with_sql(format!(
+                "create role app login password $${PASSWORD}$$; create role trust login"
+            ))
             .with_sql("create database orders owner app")
             .start()
             .unwrap();
@@ -92,9 +97,19 @@ async fn assert_is_ours(conninfo: &str, environment: &Environment) -> Connection
     let connection = connect_in(conninfo, environment)
         .await
         .unwrap_or_else(|error| panic!("{conninfo}: {error:?}"));
-    let who = text(&connection, "select current_user || '@' || current_database()").await;
+    let who = text(
+        &connection,
+        "select current_user || '@' || current_database()",
+    )
+    .await;
     assert_eq!(who, "app@orders", "{conninfo}");
-    assert!(connection.info().authentication().unwrap().starts_with("scram-sha-256"));
+    assert!(
+        connection
+            .info()
+            .authentication()
+            .unwrap()
+            .starts_with("scram-sha-256")
+    );
     connection
 }
 
@@ -105,7 +120,9 @@ async fn strings_and_uris() {
     let nothing = Environment::empty();
     for conninfo in [
         format!("host=127.0.0.1 port={port} user=app dbname=orders password={IN_A_STRING}"),
-        format!("host = 127.0.0.1 port = {port}\nuser='app' dbname='orders'\tpassword = {IN_A_STRING}"),
+        format!(
+            "host = 127.0.0.1 port = {port}\nuser='app' dbname='orders'\tpassword = {IN_A_STRING}"
+        ),
         format!("postgresql://app:{IN_A_URI}@127.0.0.1:{port}/orders"),
         format!("postgres://127.0.0.1:{port}/orders?user=app&password={IN_A_URI}"),
         format!("postgresql:///orders?host=127.0.0.1&port={port}&user=app&password={IN_A_URI}"),
@@ -118,7 +135,9 @@ async fn strings_and_uris() {
     assert!(assert_is_ours(&uri, &nothing).await.info().tls().is_some());
     // The system's user and a database of the same name are the defaults.
     let environment = Environment::empty().with_user("trust");
-    let error = connect_in(&format!("host=127.0.0.1 port={port}"), &environment).await.unwrap_err();
+    let error = connect_in(&format!("host=127.0.0.1 port={port}"), &environment)
+        .await
+        .unwrap_err();
     assert_eq!(error.code().name(), "database-missing");
     assert!(error.to_string().contains("\"trust\""), "{error}");
 }
@@ -127,11 +146,26 @@ async fn strings_and_uris() {
 async fn variables_and_what_precedes_them() {
     let fixture = fixture();
     let environment = fixture.environment().with_var("PGPASSWORD", PASSWORD);
-    assert!(assert_is_ours("", &environment).await.info().tls().is_some());
+    assert!(
+        assert_is_ours("", &environment)
+            .await
+            .info()
+            .tls()
+            .is_some()
+    );
     // The string precedes the environment, keyword by keyword.
-    let wrong = fixture.environment().with_var("PGPASSWORD", "wrong").with_var("PGDATABASE", "nowhere");
+    let wrong = fixture
+        .environment()
+        .with_var("PGPASSWORD", "wrong")
+        .with_var("PGDATABASE", "nowhere");
     assert_is_ours(&format!("dbname=orders password={IN_A_STRING}"), &wrong).await;
-    assert!(assert_is_ours("sslmode=disable", &environment).await.info().tls().is_none());
+    assert!(
+        assert_is_ours("sslmode=disable", &environment)
+            .await
+            .info()
+            .tls()
+            .is_none()
+    );
     let error = connect_in("", &wrong).await.unwrap_err();
     assert_eq!(error.sqlstate(), Some("28P01"));
 }
@@ -154,11 +188,17 @@ async fn service_files() {
     assert_is_ours("", &environment.clone().with_var("PGSERVICE", "orders")).await;
     assert_is_ours("postgresql://?service=orders", &environment).await;
     // A service precedes the variables, and the string precedes both.
-    assert_is_ours("service=orders", &environment.with_var("PGDATABASE", "nowhere")).await;
+    assert_is_ours(
+        "service=orders",
+        &environment.with_var("PGDATABASE", "nowhere"),
+    )
+    .await;
     write(&home.path().join(".pg_service.conf"), &section("nowhere"));
     let environment = Environment::empty().with_home(home.path());
     assert_is_ours("service=orders dbname=orders", &environment).await;
-    let error = connect_in("service=orders", &environment).await.unwrap_err();
+    let error = connect_in("service=orders", &environment)
+        .await
+        .unwrap_err();
     assert_eq!(error.code().name(), "database-missing");
 }
 
@@ -166,7 +206,10 @@ async fn service_files() {
 async fn passfiles() {
     let fixture = fixture();
     let home = tempfile::tempdir().unwrap();
-    let line = format!("db.internal:{}:orders:app:{IN_A_PASSFILE}\n", fixture.port());
+    let line = format!(
+        "db.internal:{}:orders:app:{IN_A_PASSFILE}\n",
+        fixture.port()
+    );
     let named = home.path().join("passwords");
     write(&named, &line);
     let environment = fixture.environment();
@@ -178,8 +221,16 @@ async fn passfiles() {
     assert_is_ours("", &at_home).await;
     // A password that is given precedes the file; an empty one does not.
     assert_is_ours("password=''", &at_home).await;
-    assert_eq!(connect_in("password=wrong", &at_home).await.unwrap_err().sqlstate(), Some("28P01"));
-    let none = connect_in("host=elsewhere sslmode=require", &at_home).await.unwrap_err();
+    assert_eq!(
+        connect_in("password=wrong", &at_home)
+            .await
+            .unwrap_err()
+            .sqlstate(),
+        Some("28P01")
+    );
+    let none = connect_in("host=elsewhere sslmode=require", &at_home)
+        .await
+        .unwrap_err();
     assert_eq!(none.code().name(), "auth-no-password");
 }
 
@@ -195,10 +246,21 @@ async fn default_files_of_tls() {
     let error = connect_in("", &environment).await.unwrap_err();
     assert_eq!(error.code().name(), "config-file");
     let folder = home.path().join(".postgresql");
-    assert!(error.to_string().contains(folder.join("root.crt").to_str().unwrap()), "{error}");
-    write(&folder.join("root.crt"), &fs::read_to_string(&fixture.root).unwrap());
+    assert!(
+        error
+            .to_string()
+            .contains(folder.join("root.crt").to_str().unwrap()),
+        "{error}"
+    );
+    write(
+        &folder.join("root.crt"),
+        &fs::read_to_string(&fixture.root).unwrap(),
+    );
     assert_is_ours("", &environment).await;
-    write(&folder.join("root.crl"), &fs::read_to_string(&fixture.crl).unwrap());
+    write(
+        &folder.join("root.crl"),
+        &fs::read_to_string(&fixture.crl).unwrap(),
+    );
     let error = connect_in("", &environment).await.unwrap_err();
     assert_eq!(error.code().name(), "tls-revoked");
     // Where there are no roots, the default list has nothing to say.
@@ -219,7 +281,10 @@ async fn the_environment_of_the_process() {
     }
     let fixture = fixture();
     let home = tempfile::tempdir().unwrap();
-    write(&home.path().join(".pgpass"), &format!("*:*:*:app:{IN_A_PASSFILE}\n"));
+    write(
+        &home.path().join(".pgpass"),
+        &format!("*:*:*:app:{IN_A_PASSFILE}\n"),
+    );
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", "the_environment_of_the_process"]);
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
@@ -235,19 +300,30 @@ async fn the_environment_of_the_process() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
 async fn the_session_is_as_asked_for() {
     let fixture = fixture();
-    fixture.server.execute("alter role trust set client_encoding = 'LATIN1'").unwrap();
+    fixture
+        .server
+        .execute("alter role trust set client_encoding = 'LATIN1'")
+        .unwrap();
     let vars = |vars: &[(&str, &str)]| {
-        vars.iter().fold(Environment::empty(), |environment, (name, value)| {
-            environment.with_var(*name, *value)
-        })
+        vars.iter()
+            .fold(Environment::empty(), |environment, (name, value)| {
+                environment.with_var(*name, *value)
+            })
     };
-    let session = vars(&[("PGTZ", "Asia/Kathmandu"), ("PGDATESTYLE", "German, DMY"), ("PGGEQO", "off")]);
+    let session = vars(&[
+        ("PGTZ", "Asia/Kathmandu"),
+        ("PGDATESTYLE", "German, DMY"),
+        ("PGGEQO", "off"),
+    ]);
     let options = vars(&[("PGOPTIONS", "-c timezone=Asia/Tokyo -c work_mem=7MB")]);
     let nothing = Environment::empty();
     #[rustfmt::skip]
@@ -275,13 +351,22 @@ async fn the_session_is_as_asked_for() {
         ("client_encoding=auto",                               &nothing, "client_encoding", "UTF8"),
     ];
     for (conninfo, environment, parameter, value) in table {
-        let connection = connect_in(&fixture.plain(conninfo), environment).await.unwrap();
-        assert_eq!(text(&connection, &format!("show {parameter}")).await, *value, "{conninfo}");
+        let connection = connect_in(&fixture.plain(conninfo), environment)
+            .await
+            .unwrap();
+        assert_eq!(
+            text(&connection, &format!("show {parameter}")).await,
+            *value,
+            "{conninfo}"
+        );
     }
     let connection = connect(&fixture.plain("")).await.unwrap();
     assert_eq!(text(&connection, "select 'ž' || chr(8364)").await, "ž€");
     let error = refused(&fixture.plain("options='-c no_such_setting=1'")).await;
-    assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Database, Some("42704")));
+    assert_eq!(
+        (error.kind(), error.sqlstate()),
+        (ErrorKind::Database, Some("42704"))
+    );
     assert!(error.to_string().contains("no_such_setting"), "{error}");
 }
 
@@ -304,8 +389,14 @@ async fn connect_timeout_is_kept_and_there_always_is_one() {
         let conninfo = format!("host=127.0.0.1 port={port} user=app {timeout}");
         let error = connect_in(&conninfo, environment).await.unwrap_err();
         assert_eq!(error.code().name(), "timeout", "{error:?}");
-        assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::Backoff));
-        assert!(error.to_string().contains(&format!("after {seconds}s")), "{error}");
+        assert_eq!(
+            (error.kind(), error.retry()),
+            (ErrorKind::Timeout, Retry::Backoff)
+        );
+        assert!(
+            error.to_string().contains(&format!("after {seconds}s")),
+            "{error}"
+        );
         assert_eq!(began.elapsed().as_secs(), seconds, "{timeout}");
     }
 }
@@ -325,16 +416,32 @@ async fn a_file_that_is_named_and_not_there_is_an_error_that_names_it() {
     let table = [
         // Whether or not it is needed in the end.
         (format!("passfile={missing}"), "config-file", &missing),
-        (format!("passfile={missing} password=given"), "config-file", &missing),
+        (
+            format!("passfile={missing} password=given"),
+            "config-file",
+            &missing,
+        ),
         (format!("passfile={garbage}"), "config-file", &garbage),
         (format!("passfile={open}"), "config-file", &open),
         (format!("sslrootcert={missing}"), "tls-roots", &missing),
-        (format!("sslrootcert={missing} sslmode=verify-full"), "tls-roots", &missing),
-        (format!("sslrootcert={garbage} sslmode=require"), "tls-roots", &garbage),
+        (
+            format!("sslrootcert={missing} sslmode=verify-full"),
+            "tls-roots",
+            &missing,
+        ),
+        (
+            format!("sslrootcert={garbage} sslmode=require"),
+            "tls-roots",
+            &garbage,
+        ),
         (format!("{root} sslcrl={missing}"), "tls-crl", &missing),
         (format!("{root} sslcrl={garbage}"), "tls-crl", &garbage),
         (format!("{root} sslcrldir={missing}"), "tls-crl", &missing),
-        (format!("sslmode=disable sslcrl={missing}"), "tls-crl", &missing),
+        (
+            format!("sslmode=disable sslcrl={missing}"),
+            "tls-crl",
+            &missing,
+        ),
     ];
     for (rest, code, file) in &table {
         // It shows at once, not when connecting.
@@ -351,16 +458,27 @@ async fn a_file_that_is_named_and_not_there_is_an_error_that_names_it() {
         ("PGSERVICEFILE", "config-file"),
     ] {
         let environment = Environment::empty().with_var(variable, &*missing);
-        let service = if variable == "PGSERVICEFILE" { "service=orders" } else { "" };
-        let error = connect_in(&fixture.plain(service), &environment).await.unwrap_err();
+        let service = if variable == "PGSERVICEFILE" {
+            "service=orders"
+        } else {
+            ""
+        };
+        let error = connect_in(&fixture.plain(service), &environment)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{variable}");
         assert_eq!(error.code().name(), code, "{variable}");
         assert!(error.to_string().contains(&missing), "{variable}: {error}");
     }
     // A section that is missing is named together with the file.
     let environment = Environment::empty().with_var("PGSERVICEFILE", &*garbage);
-    let error = connect_in("service=orders", &environment).await.unwrap_err();
+    let error = connect_in("service=orders", &environment)
+        .await
+        .unwrap_err();
     assert_eq!(error.code().name(), "config-missing");
     let shown = error.to_string();
-    assert!(shown.contains("\"orders\"") && shown.contains(&garbage), "{shown}");
+    assert!(
+        shown.contains("\"orders\"") && shown.contains(&garbage),
+        "{shown}"
+    );
 }

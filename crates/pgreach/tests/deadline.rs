@@ -23,8 +23,14 @@ const DEADLINE: Duration = Duration::from_millis(400);
 const HANG: Duration = Duration::from_secs(30);
 
 async fn try_connect(builder: PgConnectorBuilder) -> Result<Connection, Error> {
-    let connector = builder.with_connect_timeout(DEADLINE).with_user("app").build().unwrap();
-    tokio::time::timeout(HANG, connector.connect()).await.expect("it hangs")
+    let connector = builder
+        .with_connect_timeout(DEADLINE)
+        .with_user("app")
+        .build()
+        .unwrap();
+    tokio::time::timeout(HANG, connector.connect())
+        .await
+        .expect("it hangs")
 }
 
 async fn stage_of_timeout(builder: PgConnectorBuilder) -> Stage {
@@ -110,9 +116,18 @@ async fn every_stage_can_stall_and_is_named() {
             .with_endpoint(Endpoint::tcp("localhost", 5432))
             .with_tls_policy(TlsPolicy::dangerous_plaintext())
     };
-    let stalled_name = TcpTransport::builder().with_resolver(Never).build().unwrap();
-    assert_eq!(stage_of_timeout(base().with_transport(stalled_name)).await, Stage::RESOLVE);
-    assert_eq!(stage_of_timeout(base().with_transport(Never)).await, CARRIER_PIGEON);
+    let stalled_name = TcpTransport::builder()
+        .with_resolver(Never)
+        .build()
+        .unwrap();
+    assert_eq!(
+        stage_of_timeout(base().with_transport(stalled_name)).await,
+        Stage::RESOLVE
+    );
+    assert_eq!(
+        stage_of_timeout(base().with_transport(Never)).await,
+        CARRIER_PIGEON
+    );
 
     for (until, tls, stage) in [
         (Until::Connected, true, Stage::TLS),
@@ -124,8 +139,11 @@ async fn every_stage_can_stall_and_is_named() {
         (Until::Ready, false, Stage::SESSION),
     ] {
         let rogue = silent_server(until).await;
-        let policy =
-            if tls { TlsPolicy::verify_full() } else { TlsPolicy::dangerous_plaintext() };
+        let policy = if tls {
+            TlsPolicy::verify_full()
+        } else {
+            TlsPolicy::dangerous_plaintext()
+        };
         let builder = PgConnector::builder()
             .with_endpoint(Endpoint::tcp("localhost", rogue.port()).with_hostaddr([127, 0, 0, 1]))
             .with_transport(TcpTransport::new())
@@ -167,13 +185,23 @@ impl Faulty {
             .start()
             .unwrap();
         let proxy = FaultProxy::start(server.addr()).await.unwrap();
-        Self { proxy, roots: Roots::from_pem(pki.root_pem()), _server: server, _pki: pki }
+        Self {
+            proxy,
+            roots: Roots::from_pem(pki.root_pem()),
+            _server: server,
+            _pki: pki,
+        }
     }
 
     fn builder(&self) -> PgConnectorBuilder {
-        let tls = NativeTls::builder().with_roots(self.roots.clone()).build().unwrap();
+        let tls = NativeTls::builder()
+            .with_roots(self.roots.clone())
+            .build()
+            .unwrap();
         PgConnector::builder()
-            .with_endpoint(Endpoint::tcp("localhost", self.proxy.port()).with_hostaddr([127, 0, 0, 1]))
+            .with_endpoint(
+                Endpoint::tcp("localhost", self.proxy.port()).with_hostaddr([127, 0, 0, 1]),
+            )
             .with_transport(TcpTransport::new())
             .with_tls(tls)
             .with_credentials(FixedPassword::new("a password"))
@@ -196,7 +224,10 @@ async fn a_network_that_stops_or_ends_after_any_byte_is_an_error() {
     // The session is ready some bytes before the last: stay clear of the end.
     let points = (0..whole - 120).step_by(53);
     for (fault, kinds) in [
-        (Fault::StopAfter as fn(u64) -> Fault, [ErrorKind::Timeout].as_slice()),
+        (
+            Fault::StopAfter as fn(u64) -> Fault,
+            [ErrorKind::Timeout].as_slice(),
+        ),
         (Fault::CloseAfter, &[ErrorKind::Closed, ErrorKind::Tls]),
     ] {
         for n in points.clone() {
@@ -205,8 +236,13 @@ async fn a_network_that_stops_or_ends_after_any_byte_is_an_error() {
             if kinds == [ErrorKind::Timeout] && n % 7 != 0 {
                 continue;
             }
-            let error = try_connect(faulty.builder()).await.expect_err("it must not connect");
-            assert!(kinds.contains(&error.kind()), "after {n} of {whole} bytes: {error}");
+            let error = try_connect(faulty.builder())
+                .await
+                .expect_err("it must not connect");
+            assert!(
+                kinds.contains(&error.kind()),
+                "after {n} of {whole} bytes: {error}"
+            );
         }
     }
     faulty.proxy.clear();
@@ -217,19 +253,43 @@ async fn a_network_that_stops_or_ends_after_any_byte_is_an_error() {
 async fn a_network_that_drips_resets_or_swallows_is_an_error_and_one_that_slices_is_not() {
     let faulty = Faulty::start().await;
     for (direction, fault, kinds) in [
-        (Direction::ToClient, Fault::Bandwidth(1), [ErrorKind::Timeout].as_slice()),
-        (Direction::ToServer, Fault::Bandwidth(1), &[ErrorKind::Timeout]),
+        (
+            Direction::ToClient,
+            Fault::Bandwidth(1),
+            [ErrorKind::Timeout].as_slice(),
+        ),
+        (
+            Direction::ToServer,
+            Fault::Bandwidth(1),
+            &[ErrorKind::Timeout],
+        ),
         (Direction::Both, Fault::Blackhole, &[ErrorKind::Timeout]),
-        (Direction::Both, Fault::Reset, &[ErrorKind::Closed, ErrorKind::Transport]),
+        (
+            Direction::Both,
+            Fault::Reset,
+            &[ErrorKind::Closed, ErrorKind::Transport],
+        ),
         (Direction::Both, Fault::Refuse, &[ErrorKind::Closed]),
     ] {
         faulty.proxy.set(direction, fault);
-        let error = try_connect(faulty.builder()).await.expect_err("it must not connect");
-        assert!(kinds.contains(&error.kind()), "{direction:?} {fault:?}: {error}");
+        let error = try_connect(faulty.builder())
+            .await
+            .expect_err("it must not connect");
+        assert!(
+            kinds.contains(&error.kind()),
+            "{direction:?} {fault:?}: {error}"
+        );
         faulty.proxy.clear();
     }
     faulty.proxy.set(Direction::Both, Fault::Slicer(1));
     let connector = faulty.builder().with_user("app").build().unwrap();
     let connection = connector.connect().await.unwrap();
-    assert_eq!(connection.query_one("select 42", &[]).await.unwrap().get::<_, i32>(0), 42);
+    assert_eq!(
+        connection
+            .query_one("select 42", &[])
+            .await
+            .unwrap()
+            .get::<_, i32>(0),
+        42
+    );
 }

@@ -9,7 +9,9 @@ use pgreach::{ErrorKind, Retry, all_codes};
 
 fn meaning(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::Config => "a setting is wrong, missing, contradictory or not supported; nothing was sent",
+        ErrorKind::Config => {
+            "a setting is wrong, missing, contradictory or not supported; nothing was sent"
+        }
         ErrorKind::Resolve => "a host name could not be resolved",
         ErrorKind::Denied => "a policy of this side forbids the address or the peer",
         ErrorKind::Transport => "the route to the server could not be opened",
@@ -17,7 +19,9 @@ fn meaning(kind: ErrorKind) -> &'static str {
         ErrorKind::SshAuth => "an SSH server refused the user or the key (not used yet)",
         ErrorKind::Tls => "TLS could not be established, or the certificate was not accepted",
         ErrorKind::Credential => "a credential source failed",
-        ErrorKind::Authentication => "the database refused the identity, or asked for a method that is not allowed",
+        ErrorKind::Authentication => {
+            "the database refused the identity, or asked for a method that is not allowed"
+        }
         ErrorKind::Database => "the database answered with an error that is not about the identity",
         ErrorKind::Timeout => "the deadline passed",
         ErrorKind::Closed => "the connection ended before or while it was used",
@@ -41,20 +45,39 @@ fn render() -> String {
     }
     out.push_str("\n## Retry advice\n\n| advice | means |\n| --- | --- |\n");
     for (retry, text) in [
-        (Retry::Never, "trying again changes nothing until somebody changes a setting"),
-        (Retry::Safe, "nothing reached the server: trying again at once is safe"),
-        (Retry::RefreshCredential, "try again with a fresh credential; the connector has done so once where the source can give one"),
-        (Retry::Backoff, "try again later, with growing, jittered pauses"),
+        (
+            Retry::Never,
+            "trying again changes nothing until somebody changes a setting",
+        ),
+        (
+            Retry::Safe,
+            "nothing reached the server: trying again at once is safe",
+        ),
+        (
+            Retry::RefreshCredential,
+            "try again with a fresh credential; the connector has done so once where the source can give one",
+        ),
+        (
+            Retry::Backoff,
+            "try again later, with growing, jittered pauses",
+        ),
     ] {
         writeln!(out, "| `{retry}` | {text} |").unwrap();
     }
     out.push_str("\n## Codes\n\n");
     for kind in ErrorKind::ALL {
-        let codes: Vec<_> = all_codes().into_iter().filter(|code| code.kind() == *kind).collect();
+        let codes: Vec<_> = all_codes()
+            .into_iter()
+            .filter(|code| code.kind() == *kind)
+            .collect();
         if codes.is_empty() {
             continue;
         }
-        writeln!(out, "### {kind}\n\n| code | retry | means | what to change |\n| --- | --- | --- | --- |").unwrap();
+        writeln!(
+            out,
+            "### {kind}\n\n| code | retry | means | what to change |\n| --- | --- | --- | --- |"
+        )
+        .unwrap();
         for code in codes {
             writeln!(
                 out,
@@ -80,7 +103,10 @@ fn the_page_is_current() {
         std::fs::write(&path, render()).unwrap();
     }
     let page = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(page == render(), "docs/errors.md is not what the code says; see its third paragraph");
+    assert!(
+        page == render(),
+        "docs/errors.md is not what the code says; see its third paragraph"
+    );
 }
 
 #[test]
@@ -89,9 +115,16 @@ fn codes_are_well_formed_and_unique() {
     for code in all_codes() {
         let name = code.name();
         assert!(names.insert(name), "{name} is declared twice");
-        assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
+        assert!(
+            name.chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
+            "{name}"
+        );
         for sentence in [code.meaning(), code.remedy()] {
-            assert!(sentence.ends_with('.') && sentence.len() > 10, "{name}: {sentence}");
+            assert!(
+                sentence.ends_with('.') && sentence.len() > 10,
+                "{name}: {sentence}"
+            );
             assert!(!sentence.contains('|'), "{name}: {sentence}");
         }
     }

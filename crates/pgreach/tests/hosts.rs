@@ -9,7 +9,10 @@ use pgreach::{Connector, Error, ErrorKind, PgConnector, assembly};
 use pgreach_testkit::{Postgres, servers};
 
 fn connector(conninfo: &str) -> PgConnector {
-    let settings = Conninfo::parse(conninfo).unwrap().resolve(&Environment::empty()).unwrap();
+    let settings = Conninfo::parse(conninfo)
+        .unwrap()
+        .resolve(&Environment::empty())
+        .unwrap();
     assembly::assemble(&settings).unwrap().build().unwrap()
 }
 
@@ -36,7 +39,10 @@ fn closed_port() -> (socket2::Socket, u16) {
 #[tokio::test]
 async fn target_session_attrs_choose_the_server() {
     for binaries in servers::for_tests().unwrap() {
-        let primary = Postgres::builder().with_version(binaries.major()).start().unwrap();
+        let primary = Postgres::builder()
+            .with_version(binaries.major())
+            .start()
+            .unwrap();
         let standby = primary.standby().unwrap();
         // A primary whose sessions are read-only all the same.
         let quiet = Postgres::builder()
@@ -68,7 +74,10 @@ async fn target_session_attrs_choose_the_server() {
                 "host={hosts} port={} user=postgres target_session_attrs={attrs}",
                 list.join(",")
             );
-            let case = format!("{attrs} of {ports:?} (p {p}, s {s}, q {q}) on {}", primary.version());
+            let case = format!(
+                "{attrs} of {ports:?} (p {p}, s {s}, q {q}) on {}",
+                primary.version()
+            );
             match (lands_on(&conninfo).await, want) {
                 (Ok(port), Some(want)) => assert_eq!(port, *want, "{case}"),
                 (Err(error), None) => {
@@ -85,7 +94,10 @@ async fn target_session_attrs_choose_the_server() {
 #[tokio::test]
 async fn the_next_host_is_tried_unless_a_server_gave_its_verdict() {
     let good = Postgres::start().unwrap();
-    let picky = Postgres::builder().with_hba(["host all all all reject"]).start().unwrap();
+    let picky = Postgres::builder()
+        .with_hba(["host all all all reject"])
+        .start()
+        .unwrap();
     let starting = Postgres::start().unwrap();
     let (_held, closed) = closed_port();
     // Accepted by the system, and never answered.
@@ -120,7 +132,10 @@ async fn the_next_host_is_tried_unless_a_server_gave_its_verdict() {
 #[tokio::test]
 async fn random_order_reaches_every_host_and_every_address() {
     let servers: Vec<Postgres> = (0..3).map(|_| Postgres::start().unwrap()).collect();
-    let ports: Vec<String> = servers.iter().map(|server| server.port().to_string()).collect();
+    let ports: Vec<String> = servers
+        .iter()
+        .map(|server| server.port().to_string())
+        .collect();
     let conninfo = format!(
         "host=127.0.0.1,127.0.0.1,127.0.0.1 port={} user=postgres sslmode=disable load_balance_hosts=random",
         ports.join(",")

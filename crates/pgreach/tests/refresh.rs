@@ -103,7 +103,10 @@ impl CredentialProvider for Source {
     }
 
     fn invalidate(&self, rejected: &Credential) -> bool {
-        self.rejected.lock().unwrap().push(Arc::new(rejected.clone()));
+        self.rejected
+            .lock()
+            .unwrap()
+            .push(Arc::new(rejected.clone()));
         self.has_more
     }
 }
@@ -118,7 +121,10 @@ async fn attempt(conninfo: &str, source: impl CredentialProvider) -> (Option<&'s
         .build()
         .unwrap();
     let connected = connector.connect().await;
-    (connected.err().map(|error| error.code().name()), tap.dials())
+    (
+        connected.err().map(|error| error.code().name()),
+        tap.dials(),
+    )
 }
 
 #[tokio::test]
@@ -127,19 +133,23 @@ async fn one_more_attempt_with_another_password_and_no_third() {
     let refused = Some("auth-refused");
     // Passwords; whether it says that it has more; outcome; attempts; calls.
     #[rustfmt::skip]
-    let table: &[(&[&str], bool, Option<&str>, usize, usize)] = &[
-        (&["fresh"],                      true,  None,    1, 1),
-        (&["stale", "fresh"],             true,  None,    2, 2),
-        (&["stale", "fresh"],             false, refused, 1, 1),
-        (&["stale", "stale"],             true,  refused, 1, 2),
-        (&["stale", "older", "fresh"],    true,  refused, 2, 2),
+    let table = [
+        (vec!["fresh"],                   true,  None,    1, 1),
+        (vec!["stale", "fresh"],          true,  None,    2, 2),
+        (vec!["stale", "fresh"],          false, refused, 1, 1),
+        (vec!["stale", "stale"],          true,  refused, 1, 2),
+        (vec!["stale", "older", "fresh"], true,  refused, 2, 2),
     ];
     for (passwords, has_more, outcome, attempts, calls) in table {
-        let mut source = Source::new(passwords.iter().map(|password| Credential::password(*password)));
-        source.has_more = *has_more;
+        let mut source = Source::new(
+            passwords
+                .iter()
+                .map(|password| Credential::password(*password)),
+        );
+        source.has_more = has_more;
         let seen = attempt(&conninfo, source.clone()).await;
-        assert_eq!(seen, (*outcome, *attempts), "{passwords:?}");
-        assert_eq!(source.calls(), *calls, "{passwords:?}");
+        assert_eq!(seen, (outcome, attempts), "{passwords:?}");
+        assert_eq!(source.calls(), calls, "{passwords:?}");
         let refusals = usize::from(passwords[0] != "fresh");
         assert_eq!(source.rejected(), refusals, "{passwords:?}");
         if let Some(first) = source.rejected.lock().unwrap().first() {
@@ -165,19 +175,36 @@ async fn the_connector_itself_asks_anew_for_every_connection() {
 #[tokio::test]
 async fn a_fixed_password_is_tried_once() {
     let fixture = fixture();
-    for conninfo in [fixture.plain("user=app"), fixture.tls("verify-full", "user=app")] {
+    for conninfo in [
+        fixture.plain("user=app"),
+        fixture.tls("verify-full", "user=app"),
+    ] {
         let seen = attempt(&conninfo, FixedPassword::new("stale")).await;
         assert_eq!(seen, (Some("auth-refused"), 1), "{conninfo}");
     }
     // libpq's `prefer` is two attempts: with TLS and, as that was refused, without.
-    let seen = attempt(&fixture.tls("prefer", "user=app"), FixedPassword::new("stale")).await;
+    let seen = attempt(
+        &fixture.tls("prefer", "user=app"),
+        FixedPassword::new("stale"),
+    )
+    .await;
     assert_eq!(seen, (Some("auth-refused"), 2));
     // Several hosts do not make it several attempts; nor does a connection string.
     let port = fixture.server.port();
     let tap = Tap::default();
-    let twice = format!("{} host=127.0.0.1,127.0.0.1 port={port}", fixture.plain("user=app password=stale"));
-    let connector = builder(&twice).unwrap().with_transport(tap.clone()).build().unwrap();
-    assert_eq!(connector.connect().await.unwrap_err().code().name(), "auth-refused");
+    let twice = format!(
+        "{} host=127.0.0.1,127.0.0.1 port={port}",
+        fixture.plain("user=app password=stale")
+    );
+    let connector = builder(&twice)
+        .unwrap()
+        .with_transport(tap.clone())
+        .build()
+        .unwrap();
+    assert_eq!(
+        connector.connect().await.unwrap_err().code().name(),
+        "auth-refused"
+    );
     assert_eq!(tap.dials(), 1);
 }
 
@@ -191,7 +218,10 @@ async fn a_role_that_is_gone_is_reason_to_ask_again() {
     let connector = connector.with_credentials(source.clone()).build().unwrap();
     let connection = connector.connect().await.unwrap();
     assert_eq!(connection.info().user(), "role_of_new");
-    assert_eq!(text(&connection, "select current_user").await, "role_of_new");
+    assert_eq!(
+        text(&connection, "select current_user").await,
+        "role_of_new"
+    );
     assert_eq!((source.calls(), source.rejected()), (2, 1));
 }
 
@@ -214,8 +244,10 @@ async fn what_is_not_about_the_credential_leaves_it_alone() {
 #[tokio::test]
 async fn an_expired_credential_is_not_used() {
     let fixture = fixture();
-    let (past, future) =
-        (SystemTime::now() - Duration::from_secs(1), SystemTime::now() + Duration::from_secs(3600));
+    let (past, future) = (
+        SystemTime::now() - Duration::from_secs(1),
+        SystemTime::now() + Duration::from_secs(3600),
+    );
     let source = Source::new([
         Credential::password("fresh").with_expiry(past),
         Credential::password("fresh").with_expiry(future),
@@ -244,7 +276,9 @@ fn write(path: &Path, content: &str) {
 }
 
 fn rotate(server: &Postgres, password: &str) {
-    server.execute(&format!("alter role rotated password '{password}'")).unwrap();
+    server
+        .execute(&format!("alter role rotated password '{password}'"))
+        .unwrap();
 }
 
 /// Rotates at the worst moment: after the password was read, before it is used.
@@ -274,27 +308,40 @@ impl CredentialProvider for RotatedMeanwhile {
 #[tokio::test]
 async fn a_password_file_is_rotated_together_with_the_server() {
     let fixture = fixture();
-    fixture.server.execute("create role rotated login password 'first'").unwrap();
+    fixture
+        .server
+        .execute("create role rotated login password 'first'")
+        .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");
     write(&file, "first\n");
     let source = FilePassword::new(&file).with_user("rotated");
     let conninfo = fixture.plain("");
-    let connector =
-        builder(&conninfo).unwrap().with_credentials(source.clone()).build().unwrap();
+    let connector = builder(&conninfo)
+        .unwrap()
+        .with_credentials(source.clone())
+        .build()
+        .unwrap();
 
     let old = connector.connect().await.unwrap();
     assert_eq!(old.info().user(), "rotated");
     // The server comes first: until the file follows, there is nothing to try.
     rotate(&fixture.server, "second");
-    assert_eq!(attempt(&conninfo, source.clone()).await, (Some("auth-refused"), 1));
+    assert_eq!(
+        attempt(&conninfo, source.clone()).await,
+        (Some("auth-refused"), 1)
+    );
     write(&file, "second\n");
     connector.connect().await.unwrap();
     assert_eq!(attempt(&conninfo, source.clone()).await, (None, 1));
     // A session outlives its password.
     assert_eq!(text(&old, "select 1").await, "1");
 
-    let meanwhile = RotatedMeanwhile { source, file, calls: AtomicUsize::new(0) };
+    let meanwhile = RotatedMeanwhile {
+        source,
+        file,
+        calls: AtomicUsize::new(0),
+    };
     assert_eq!(attempt(&conninfo, meanwhile).await, (None, 2));
 }
 
@@ -333,7 +380,10 @@ async fn a_passfile_has_a_password_for_each_host() {
         assert_eq!(code, expected, "{host}");
     }
     let own = PassfilePassword::named(&file).with_user("app");
-    assert_eq!(attempt(&format!("host=one.internal {rest}"), own).await, (None, 1));
+    assert_eq!(
+        attempt(&format!("host=one.internal {rest}"), own).await,
+        (None, 1)
+    );
 }
 
 #[tokio::test]
@@ -349,17 +399,37 @@ async fn a_token_leaves_only_over_verified_tls() {
         (fixture.tls("verify-full", ""), None),
         (fixture.tls("verify-full", "require_auth=password"), None),
     ] {
-        assert_eq!(attempt(&conninfo, token()).await, (expected, 1), "{conninfo}");
+        assert_eq!(
+            attempt(&conninfo, token()).await,
+            (expected, 1),
+            "{conninfo}"
+        );
     }
     // Nothing is sent that a server could answer.
     let tap = Tap::default();
-    let plain = builder(&fixture.plain("")).unwrap().with_transport(tap.clone());
-    let error = plain.with_credentials(token()).build().unwrap().connect().await.unwrap_err();
+    let plain = builder(&fixture.plain(""))
+        .unwrap()
+        .with_transport(tap.clone());
+    let error = plain
+        .with_credentials(token())
+        .build()
+        .unwrap()
+        .connect()
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication);
-    assert!(error.hint().contains("sslmode=verify-full"), "{}", error.hint());
+    assert!(
+        error.hint().contains("sslmode=verify-full"),
+        "{}",
+        error.hint()
+    );
     assert!(tap.sent().concat().is_empty());
     // Unless somebody insists.
-    let insists = || Source::new([Credential::bearer_token(TOKEN).with_user("token").dangerous_allow_unverified_tls()]);
+    let insists = || {
+        Source::new([Credential::bearer_token(TOKEN)
+            .with_user("token")
+            .dangerous_allow_unverified_tls()])
+    };
     for conninfo in [fixture.plain(""), fixture.tls("require", "")] {
         assert_eq!(attempt(&conninfo, insists()).await, (None, 1), "{conninfo}");
     }

@@ -15,9 +15,15 @@ async fn connect(rogue: &Rogue, extra: &str) -> Error {
         "host=localhost hostaddr=127.0.0.1 port={} user=app dbname=app password={SECRET} connect_timeout=20 {extra}",
         rogue.port()
     );
-    let settings = Conninfo::parse(&conninfo).unwrap().resolve(&Environment::empty()).unwrap();
+    let settings = Conninfo::parse(&conninfo)
+        .unwrap()
+        .resolve(&Environment::empty())
+        .unwrap();
     let connector = assembly::assemble(&settings).unwrap().build().unwrap();
-    connector.connect().await.expect_err("nobody is there to connect to")
+    connector
+        .connect()
+        .await
+        .expect_err("nobody is there to connect to")
 }
 
 /// What a rogue does once the startup message was read.
@@ -54,7 +60,8 @@ async fn ask(mut peer: Peer, what: Ask) -> Result<(), KitError> {
             let (_, first) = peer.read_message().await?.unwrap_or_default();
             let text = String::from_utf8_lossy(&first).into_owned();
             let nonce = text.split("r=").nth(1).unwrap_or_default();
-            peer.sasl_continue(format!("r={nonce}x,s=c2FsdA==,i=4096").as_bytes()).await?;
+            peer.sasl_continue(format!("r={nonce}x,s=c2FsdA==,i=4096").as_bytes())
+                .await?;
             peer.read_message().await?;
             peer.auth_ok().await?;
             peer.ready().await?;
@@ -80,11 +87,23 @@ async fn nothing_leaves_for_a_server_that_asks_for_the_wrong_thing() {
         (Ask::Nothing, "channel_binding=require", "channel-binding"),
         (Ask::Sasl(SCRAM), "require_auth=md5", "auth-method"),
         (Ask::Sasl(SCRAM), "require_auth=none", "auth-method"),
-        (Ask::Sasl(SCRAM), "require_auth=!scram-sha-256", "auth-method"),
+        (
+            Ask::Sasl(SCRAM),
+            "require_auth=!scram-sha-256",
+            "auth-method",
+        ),
         // Offered outside TLS, there is nothing to bind to.
-        (Ask::Sasl(PLUS), "channel_binding=require", "channel-binding"),
+        (
+            Ask::Sasl(PLUS),
+            "channel_binding=require",
+            "channel-binding",
+        ),
         (Ask::Sasl(&["OAUTHBEARER"]), "", "auth-unsupported"),
-        (Ask::Sasl(&["OAUTHBEARER"]), "require_auth=scram-sha-256", "auth-method"),
+        (
+            Ask::Sasl(&["OAUTHBEARER"]),
+            "require_auth=scram-sha-256",
+            "auth-method",
+        ),
         (Ask::Sasl(&["PLAIN"]), "", "auth-unsupported"),
         (Ask::Code(2), "", "auth-unsupported"),
         (Ask::Code(6), "", "auth-unsupported"),
@@ -92,14 +111,22 @@ async fn nothing_leaves_for_a_server_that_asks_for_the_wrong_thing() {
         (Ask::Code(7), "require_auth=scram-sha-256", "auth-method"),
         (Ask::Code(9), "", "auth-unsupported"),
         (Ask::Code(4711), "", "auth-unsupported"),
-        (Ask::Scram(b"r=x,s=c2FsdA==,i=2147483647"), "", "auth-failed"),
+        (
+            Ask::Scram(b"r=x,s=c2FsdA==,i=2147483647"),
+            "",
+            "auth-failed",
+        ),
         (Ask::Scram(b"r=x,s=c2FsdA==,i=4096"), "", "auth-failed"),
         (Ask::Scram(b"nonsense"), "", "auth-failed"),
         (Ask::Unproved, "", "protocol"),
         (Ask::Raw(b"R\x7f\xff\xff\xff\0\0\0\x03"), "", "protocol"),
         (Ask::Raw(b"E\x7f\xff\xff\xffSFATAL"), "", "protocol"),
         (Ask::Raw(b"R\0\0\0\x05\0"), "", "auth-failed"),
-        (Ask::Raw(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "", "protocol"),
+        (
+            Ask::Raw(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+            "",
+            "protocol",
+        ),
         (Ask::Raw(b"SSH-2.0-OpenSSH_9.2\r\n"), "", "protocol"),
         (Ask::Raw(b"\0\0\0\0\0\0\0\0\0"), "", "protocol"),
     ];
@@ -121,7 +148,10 @@ async fn nothing_leaves_for_a_server_that_asks_for_the_wrong_thing() {
 async fn a_trusted_certificate_does_not_excuse_a_wrong_method() {
     let pki = Pki::generate().unwrap();
     let certificate = pki.server("localhost").issue().unwrap();
-    let (chain, key) = (certificate.chain_pem().to_owned(), certificate.key_pem().to_owned());
+    let (chain, key) = (
+        certificate.chain_pem().to_owned(),
+        certificate.key_pem().to_owned(),
+    );
     for (what, extra) in [
         (Ask::Cleartext, "require_auth=scram-sha-256"),
         (Ask::Md5, "channel_binding=require"),
@@ -140,10 +170,17 @@ async fn a_trusted_certificate_does_not_excuse_a_wrong_method() {
         .await
         .unwrap();
         let root = pki.root_file().display();
-        let error = connect(&rogue, &format!("sslmode=verify-full sslrootcert={root} {extra}")).await;
+        let error = connect(
+            &rogue,
+            &format!("sslmode=verify-full sslrootcert={root} {extra}"),
+        )
+        .await;
         assert_eq!(error.kind(), ErrorKind::Authentication, "{what:?}: {error}");
         rogue.finished().await.unwrap();
-        assert!(rogue.has_received(b"app"), "{what:?}: the startup message was not seen");
+        assert!(
+            rogue.has_received(b"app"),
+            "{what:?}: the startup message was not seen"
+        );
         assert!(!rogue.has_received(SECRET.as_bytes()), "{what:?}");
         assert!(!rogue.has_received(b"SCRAM"), "{what:?}");
     }
@@ -231,11 +268,21 @@ async fn control_characters_of_a_server_are_escaped() {
     .await
     .unwrap();
     let error = connect(&rogue, "sslmode=disable").await;
-    for text in [error.to_string(), format!("{error:?}"), error.hint().to_owned()] {
-        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+    for text in [
+        error.to_string(),
+        format!("{error:?}"),
+        error.hint().to_owned(),
+    ] {
+        assert!(
+            !text.chars().any(|c| c.is_control() && c != '\n'),
+            "{text:?}"
+        );
         assert!(!text.contains('\u{202e}'), "{text:?}");
     }
-    assert!(error.message().contains("no\\u{1b}[2J\\r\\nway\\u{202e}"), "{error}");
+    assert!(
+        error.message().contains("no\\u{1b}[2J\\r\\nway\\u{202e}"),
+        "{error}"
+    );
 }
 
 /// Bytes that this process holds.
@@ -251,10 +298,20 @@ async fn floods_take_no_memory() {
     let notice = [b"N\0\0\x80\0".as_slice(), &[b'x'; 0x7ffc]].concat();
     let parameter = [b"S\0\0\x40\0".as_slice(), &[b'y'; 0x3ffa], b"\0\0"].concat();
     let body_that_never_ends = [b"R\0\0\xff\xff".as_slice(), &[0; 0xffff]].concat();
-    let huge_row = [transcript(), b"T\0\0\0\x06\0\0D\x7f\xff\xff\xff".to_vec(), vec![0; 1 << 20]].concat();
+    let huge_row = [
+        transcript(),
+        b"T\0\0\0\x06\0\0D\x7f\xff\xff\xff".to_vec(),
+        vec![0; 1 << 20],
+    ]
+    .concat();
     for (name, start, rest, query) in [
         ("notices", b"R\0\0\0\x08\0\0\0\0".to_vec(), notice, false),
-        ("parameters", b"R\0\0\0\x08\0\0\0\0".to_vec(), parameter, false),
+        (
+            "parameters",
+            b"R\0\0\0\x08\0\0\0\0".to_vec(),
+            parameter,
+            false,
+        ),
         ("authentication", Vec::new(), body_that_never_ends, false),
         ("a row of 2 GiB", huge_row, vec![0; 1 << 20], true),
     ] {
@@ -273,15 +330,23 @@ async fn floods_take_no_memory() {
         .unwrap();
         let before = resident();
         let error = if query {
-            let conninfo = format!("host=127.0.0.1 port={} user=app sslmode=disable", rogue.port());
-            let settings = Conninfo::parse(&conninfo).unwrap().resolve(&Environment::empty()).unwrap();
+            let conninfo = format!(
+                "host=127.0.0.1 port={} user=app sslmode=disable",
+                rogue.port()
+            );
+            let settings = Conninfo::parse(&conninfo)
+                .unwrap()
+                .resolve(&Environment::empty())
+                .unwrap();
             let connector = assembly::assemble(&settings).unwrap().build().unwrap();
             let connected = connector.connect().await;
             match connected {
                 // The session may end before the statement is sent, or with it.
                 Ok(connection) => {
                     let asked = connection.simple_query("select 1");
-                    let asked = tokio::time::timeout(Duration::from_secs(20), asked).await.unwrap();
+                    let asked = tokio::time::timeout(Duration::from_secs(20), asked)
+                        .await
+                        .unwrap();
                     Error::from(asked.unwrap_err())
                 }
                 Err(error) => error,

@@ -42,7 +42,10 @@ fn fixture() -> &'static Fixture {
     static FIXTURE: OnceLock<Fixture> = OnceLock::new();
     FIXTURE.get_or_init(|| {
         let pki = Pki::generate().unwrap();
-        let good = pki.server(HOST).with_dns("*.apps.internal").with_ip(Ipv4Addr::LOCALHOST.into());
+        let good = pki
+            .server(HOST)
+            .with_dns("*.apps.internal")
+            .with_ip(Ipv4Addr::LOCALHOST.into());
         let revoked = pki.server(HOST).issue().unwrap();
         let certificates = [
             Some(good.issue().unwrap()),
@@ -63,7 +66,15 @@ fn fixture() -> &'static Fixture {
         write("revoked.crl", &pki.crl_pem().unwrap());
         let stale = fs::read_to_string(pki.expired_crl_file().unwrap()).unwrap();
         write("stale.crl", &stale);
-        Fixture { good, wrong_name, wrong_ca, expired, revoked: revoked_server, no_tls, files }
+        Fixture {
+            good,
+            wrong_name,
+            wrong_ca,
+            expired,
+            revoked: revoked_server,
+            no_tls,
+            files,
+        }
     })
 }
 
@@ -111,7 +122,11 @@ async fn outcome(conninfo: &str) -> String {
         Err(error) => return error.code().name().to_owned(),
     };
     let encrypted = connection.info().tls().is_some();
-    let seen = text(&connection, "select ssl from pg_stat_ssl where pid = pg_backend_pid()").await;
+    let seen = text(
+        &connection,
+        "select ssl from pg_stat_ssl where pid = pg_backend_pid()",
+    )
+    .await;
     assert_eq!(seen, if encrypted { "t" } else { "f" }, "{conninfo}");
     (if encrypted { "tls" } else { "plain" }).to_owned()
 }
@@ -167,7 +182,11 @@ async fn every_sslmode_on_every_server() {
         (&fixture.no_tls, ""),
     ];
     let cells = table.iter().flat_map(|(sslmode, with_root, expected)| {
-        let root = if *with_root { fixture.root() } else { String::new() };
+        let root = if *with_root {
+            fixture.root()
+        } else {
+            String::new()
+        };
         let conninfo = move |(server, crl): (&Postgres, &str)| {
             to(server, &format!("sslmode={sslmode} {root} {crl}"))
         };
@@ -181,7 +200,12 @@ async fn allow_and_prefer_try_the_other_way_round() {
     let fixture = fixture();
     let root = fixture.root();
     let root = root.as_str();
-    let Fixture { good, wrong_ca, no_tls, .. } = fixture;
+    let Fixture {
+        good,
+        wrong_ca,
+        no_tls,
+        ..
+    } = fixture;
     let table = [
         // The server wants TLS.
         (good, "tls_only", "allow", "", "tls"),
@@ -203,7 +227,10 @@ async fn allow_and_prefer_try_the_other_way_round() {
         (good, "nobody", "prefer", "", "auth-hba"),
     ];
     check(table.map(|(server, user, sslmode, root, expected)| {
-        (to(server, &format!("user={user} sslmode={sslmode} {root}")), expected)
+        (
+            to(server, &format!("user={user} sslmode={sslmode} {root}")),
+            expected,
+        )
     }))
     .await;
 }
@@ -216,18 +243,31 @@ async fn the_name_is_the_hosts_and_never_the_addresses() {
         ("host=db.internal hostaddr=127.0.0.1", "tls"),
         ("host=DB.Internal hostaddr=127.0.0.1", "tls"),
         ("host=orders.apps.internal hostaddr=127.0.0.1", "tls"),
-        ("host=new.orders.apps.internal hostaddr=127.0.0.1", "tls-wrong-name"),
+        (
+            "host=new.orders.apps.internal hostaddr=127.0.0.1",
+            "tls-wrong-name",
+        ),
         ("host=apps.internal hostaddr=127.0.0.1", "tls-wrong-name"),
-        ("host=db.internal.evil.example hostaddr=127.0.0.1", "tls-wrong-name"),
+        (
+            "host=db.internal.evil.example hostaddr=127.0.0.1",
+            "tls-wrong-name",
+        ),
         ("host=localhost hostaddr=127.0.0.1", "tls-wrong-name"),
         ("host=127.0.0.1", "tls"),
         ("host=127.0.0.2 hostaddr=127.0.0.1", "tls-wrong-name"),
         // Nothing to verify.
         ("hostaddr=127.0.0.1", "config-missing"),
     ];
-    let rest = format!("port={port} user=postgres sslmode=verify-full {}", fixture.root());
+    let rest = format!(
+        "port={port} user=postgres sslmode=verify-full {}",
+        fixture.root()
+    );
     check(table.map(|(host, expected)| (format!("{host} {rest}"), expected))).await;
-    check([(format!("hostaddr=127.0.0.1 {rest} sslmode=verify-ca"), "tls")]).await;
+    check([(
+        format!("hostaddr=127.0.0.1 {rest} sslmode=verify-ca"),
+        "tls",
+    )])
+    .await;
 }
 
 #[tokio::test]
@@ -240,15 +280,27 @@ async fn a_refused_certificate_is_shown() {
             "tls-wrong-name",
             "the server's certificate is for pg.corp.example; set host to that name and hostaddr to 127.0.0.1",
         ),
-        (&fixture.wrong_ca, "tls-unknown-ca", "was issued by \"CN=pgreach other test root\""),
-        (&fixture.expired, "tls-expired", "renew the server's certificate (CN=db.internal): it expired on 20"),
+        (
+            &fixture.wrong_ca,
+            "tls-unknown-ca",
+            "was issued by \"CN=pgreach other test root\"",
+        ),
+        (
+            &fixture.expired,
+            "tls-expired",
+            "renew the server's certificate (CN=db.internal): it expired on 20",
+        ),
     ] {
         let error = refused(&to(server, &verified)).await;
         assert_eq!(error.code().name(), code);
         assert_eq!(error.kind(), ErrorKind::Tls);
         assert!(error.hint().contains(hint), "{}", error.hint());
         let report = connector(&to(server, &verified)).unwrap().check().await;
-        assert!(report.to_string().contains(&format!("what to change: {}", error.hint())));
+        assert!(
+            report
+                .to_string()
+                .contains(&format!("what to change: {}", error.hint()))
+        );
     }
     // And the advice is good.
     let advised = format!("{verified} host={OTHER_NAME} hostaddr=127.0.0.1");
@@ -272,7 +324,12 @@ async fn the_builder_verifies_in_full_unless_told_otherwise() {
         (&fixture.wrong_ca, Some("tls-unknown-ca")),
         (&fixture.no_tls, Some("tls-not-supported")),
     ] {
-        let connected = builder(server).with_tls(tls.clone()).build().unwrap().connect().await;
+        let connected = builder(server)
+            .with_tls(tls.clone())
+            .build()
+            .unwrap()
+            .connect()
+            .await;
         let code = connected.as_ref().err().map(|error| error.code().name());
         assert_eq!(code, expected);
         if let Ok(connection) = connected {
@@ -300,7 +357,10 @@ async fn direct_negotiation_needs_postgresql_17() {
             .start()
             .unwrap();
         let root = pki.root_file().display();
-        let direct = to(&server, &format!("sslnegotiation=direct sslmode=verify-full sslrootcert={root}"));
+        let direct = to(
+            &server,
+            &format!("sslnegotiation=direct sslmode=verify-full sslrootcert={root}"),
+        );
         if major >= 17 {
             let wrong_name = format!("{direct} host=elsewhere");
             check([
@@ -310,16 +370,27 @@ async fn direct_negotiation_needs_postgresql_17() {
             ])
             .await;
             let hint = refused(&wrong_name).await.hint().to_owned();
-            assert!(hint.contains("is for db.internal; set host to that name"), "{hint}");
+            assert!(
+                hint.contains("is for db.internal; set host to that name"),
+                "{hint}"
+            );
             // No SSLRequest is sent: the first byte is a TLS handshake's.
             let tap = Tap::default();
-            let connector = builder(&direct).unwrap().with_transport(tap.clone()).build().unwrap();
+            let connector = builder(&direct)
+                .unwrap()
+                .with_transport(tap.clone())
+                .build()
+                .unwrap();
             connector.connect().await.unwrap();
             assert_eq!(tap.sent()[0][0], 0x16);
         } else {
             let error = refused(&direct).await;
             assert_eq!(error.kind(), ErrorKind::Tls, "{error:?}");
-            assert!(error.hint().contains("sslnegotiation=postgres"), "{}", error.hint());
+            assert!(
+                error.hint().contains("sslnegotiation=postgres"),
+                "{}",
+                error.hint()
+            );
         }
         for sslmode in ["disable", "allow", "prefer"] {
             let error = refused(&format!("{direct} sslmode={sslmode}")).await;
@@ -339,26 +410,57 @@ async fn private_roots_replace_the_systems() {
             (conninfo.to_owned(), expected.to_owned())
         };
         let cases: Vec<_> = cases.lines().map(case).collect();
-        return check(cases.iter().map(|(conninfo, expected)| (conninfo.clone(), expected.as_str()))).await;
+        return check(
+            cases
+                .iter()
+                .map(|(conninfo, expected)| (conninfo.clone(), expected.as_str())),
+        )
+        .await;
     }
     let fixture = fixture();
-    let Fixture { good, wrong_ca, no_tls, .. } = fixture;
+    let Fixture {
+        good,
+        wrong_ca,
+        no_tls,
+        ..
+    } = fixture;
     let root = fixture.root();
     // To the process below, the authority of `wrong_ca` is one of the system's.
     let cases = [
         ("tls", to(wrong_ca, "sslrootcert=system")),
-        ("tls", to(wrong_ca, "sslrootcert=system sslmode=verify-full")),
+        (
+            "tls",
+            to(wrong_ca, "sslrootcert=system sslmode=verify-full"),
+        ),
         // verify-full is implied.
-        ("tls-wrong-name", to(wrong_ca, "sslrootcert=system host=elsewhere")),
+        (
+            "tls-wrong-name",
+            to(wrong_ca, "sslrootcert=system host=elsewhere"),
+        ),
         ("tls-not-supported", to(no_tls, "sslrootcert=system")),
         ("tls-unknown-ca", to(good, "sslrootcert=system")),
-        ("config-conflict", to(wrong_ca, "sslrootcert=system sslmode=verify-ca")),
-        ("config-conflict", to(wrong_ca, "sslrootcert=system sslmode=require")),
+        (
+            "config-conflict",
+            to(wrong_ca, "sslrootcert=system sslmode=verify-ca"),
+        ),
+        (
+            "config-conflict",
+            to(wrong_ca, "sslrootcert=system sslmode=require"),
+        ),
         ("tls", to(good, &format!("{root} sslmode=verify-full"))),
-        ("tls-unknown-ca", to(wrong_ca, &format!("{root} sslmode=verify-full"))),
-        ("tls-unknown-ca", to(wrong_ca, &format!("{root} sslmode=verify-ca"))),
+        (
+            "tls-unknown-ca",
+            to(wrong_ca, &format!("{root} sslmode=verify-full")),
+        ),
+        (
+            "tls-unknown-ca",
+            to(wrong_ca, &format!("{root} sslmode=verify-ca")),
+        ),
     ];
-    let lines: Vec<_> = cases.iter().map(|(expected, conninfo)| format!("{expected} {conninfo}")).collect();
+    let lines: Vec<_> = cases
+        .iter()
+        .map(|(expected, conninfo)| format!("{expected} {conninfo}"))
+        .collect();
     let output = Command::new(env::current_exe().unwrap())
         .args(["--exact", "private_roots_replace_the_systems"])
         .env(CASES, lines.join("\n"))
@@ -367,8 +469,14 @@ async fn private_roots_replace_the_systems() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
-    assert_eq!(settings("sslrootcert=system").unwrap().sslmode, SslMode::VerifyFull);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+    assert_eq!(
+        settings("sslrootcert=system").unwrap().sslmode,
+        SslMode::VerifyFull
+    );
 }
 
 #[tokio::test]
@@ -378,18 +486,31 @@ async fn protocol_versions_are_kept_to() {
     for (server, rest, version) in [
         (&fixture.good, String::new(), "TLSv1.3"),
         (&fixture.good, format!("{max}=TLSv1.2"), "TLSv1.2"),
-        (&fixture.good, format!("{min}=TLSv1.2 {max}=TLSv1.2"), "TLSv1.2"),
+        (
+            &fixture.good,
+            format!("{min}=TLSv1.2 {max}=TLSv1.2"),
+            "TLSv1.2",
+        ),
         (&fixture.good, format!("{min}=TLSv1.3"), "TLSv1.3"),
         (&fixture.wrong_name, String::new(), "TLSv1.2"),
     ] {
-        let connection = connect(&to(server, &format!("sslmode=require {rest}"))).await.unwrap();
+        let connection = connect(&to(server, &format!("sslmode=require {rest}")))
+            .await
+            .unwrap();
         let sql = "select version from pg_stat_ssl where pid = pg_backend_pid()";
         assert_eq!(text(&connection, sql).await, version, "{rest}");
     }
-    let too_new = to(&fixture.wrong_name, &format!("sslmode=require {min}=TLSv1.3"));
+    let too_new = to(
+        &fixture.wrong_name,
+        &format!("sslmode=require {min}=TLSv1.3"),
+    );
     let error = refused(&too_new).await;
     assert_eq!(error.code().name(), "tls-protocol-version", "{error:?}");
-    assert!(error.hint().contains("ssl_min_protocol_version"), "{}", error.hint());
+    assert!(
+        error.hint().contains("ssl_min_protocol_version"),
+        "{}",
+        error.hint()
+    );
     check([
         (format!("{too_new} sslmode=prefer"), "plain"),
         (format!("{too_new} {max}=TLSv1.2"), "config-conflict"),
@@ -400,14 +521,32 @@ async fn protocol_versions_are_kept_to() {
 #[tokio::test]
 async fn the_name_is_sent_in_the_clear_only_with_sslsni() {
     let fixture = fixture();
-    for (rest, sent) in [("", true), ("sslsni=1", true), ("sslsni=0", false), ("host=127.0.0.1", false)] {
+    for (rest, sent) in [
+        ("", true),
+        ("sslsni=1", true),
+        ("sslsni=0", false),
+        ("host=127.0.0.1", false),
+    ] {
         let tap = Tap::default();
-        let conninfo = to(&fixture.good, &format!("sslmode=verify-full {} {rest}", fixture.root()));
-        let connector = builder(&conninfo).unwrap().with_transport(tap.clone()).build().unwrap();
+        let conninfo = to(
+            &fixture.good,
+            &format!("sslmode=verify-full {} {rest}", fixture.root()),
+        );
+        let connector = builder(&conninfo)
+            .unwrap()
+            .with_transport(tap.clone())
+            .build()
+            .unwrap();
         connector.connect().await.unwrap();
         let [bytes] = tap.sent().try_into().unwrap();
-        let name = if rest.starts_with("host=") { "127.0.0.1" } else { HOST };
-        let found = bytes.windows(name.len()).any(|window| window == name.as_bytes());
+        let name = if rest.starts_with("host=") {
+            "127.0.0.1"
+        } else {
+            HOST
+        };
+        let found = bytes
+            .windows(name.len())
+            .any(|window| window == name.as_bytes());
         assert_eq!(found, sent, "{rest}");
     }
 }
@@ -418,7 +557,11 @@ async fn revocation_lists_are_enforced() {
     let Fixture { good, revoked, .. } = fixture;
     let directory = fixture.files.join("lists");
     fs::create_dir(&directory).unwrap();
-    fs::copy(fixture.files.join("revoked.crl"), directory.join("any name will do")).unwrap();
+    fs::copy(
+        fixture.files.join("revoked.crl"),
+        directory.join("any name will do"),
+    )
+    .unwrap();
     fs::write(directory.join("README"), "no list").unwrap();
     let in_directory = format!("sslcrldir={}", directory.display());
     let list = |name: &str| format!("sslcrl={}", fixture.file(name));
@@ -434,18 +577,29 @@ async fn revocation_lists_are_enforced() {
     ];
     for sslmode in ["require", "verify-ca", "verify-full"] {
         let rest = format!("sslmode={sslmode} {}", fixture.root());
-        check(cases.clone().map(|(server, crl, expected)| (to(server, &format!("{rest} {crl}")), expected)))
-            .await;
+        check(
+            cases
+                .clone()
+                .map(|(server, crl, expected)| (to(server, &format!("{rest} {crl}")), expected)),
+        )
+        .await;
     }
 
     // A list that is replaced counts from the next connection on.
     let list = fixture.files.join("replaced.crl");
     fs::copy(fixture.files.join("none_revoked.crl"), &list).unwrap();
-    let conninfo = format!("sslmode=verify-full {} sslcrl={}", fixture.root(), list.display());
+    let conninfo = format!(
+        "sslmode=verify-full {} sslcrl={}",
+        fixture.root(),
+        list.display()
+    );
     let connector = connector(&to(revoked, &conninfo)).unwrap();
     connector.connect().await.unwrap();
     let draft = fixture.files.join("draft.crl");
     fs::copy(fixture.files.join("revoked.crl"), &draft).unwrap();
     fs::rename(&draft, &list).unwrap();
-    assert_eq!(connector.connect().await.unwrap_err().code().name(), "tls-revoked");
+    assert_eq!(
+        connector.connect().await.unwrap_err().code().name(),
+        "tls-revoked"
+    );
 }

@@ -80,8 +80,15 @@ impl Transport for Tap {
         let dialed = TcpTransport::new().dial(endpoint, cx).await?;
         let mut streams = self.0.lock().unwrap();
         streams.push(Vec::new());
-        let stream = Tapped { inner: dialed.stream, tap: self.clone(), index: streams.len() - 1 };
-        Ok(Dialed { stream: Box::new(stream), endpoint: dialed.endpoint })
+        let stream = Tapped {
+            inner: dialed.stream,
+            tap: self.clone(),
+            index: streams.len() - 1,
+        };
+        Ok(Dialed {
+            stream: Box::new(stream),
+            endpoint: dialed.endpoint,
+        })
     }
 
     fn describe(&self, endpoint: &Endpoint) -> String {
