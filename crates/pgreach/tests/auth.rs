@@ -34,7 +34,6 @@ const HBA: &[&str] = &[
 ];
 
 const SQL: &str = "
-    set password_encryption = 'scram-sha-256';
     create role scram login password 'correct';
     create role md5_scram login password 'correct';
     create role tls_only login password 'correct';
@@ -61,6 +60,7 @@ fn fixture() -> &'static Fixture {
         let certificate = pki.server("db.internal").issue().unwrap();
         let server = Postgres::builder()
             .with_tls(certificate.chain_pem(), certificate.key_pem())
+            .with_setting("password_encryption", "scram-sha-256")
             .with_hba(HBA.iter().copied())
             .with_sql(SQL)
             .with_sql("create database full_db connection limit 0")
@@ -101,7 +101,8 @@ async fn every_version_lets_in_with_scram_over_verified_tls() {
             .with_version(binaries.major())
             .with_tls(certificate.chain_pem(), certificate.key_pem())
             .with_hba(["hostssl all app 127.0.0.1/32 scram-sha-256"])
-            .with_sql("set password_encryption = 'scram-sha-256'; create role app login password 'correct'")
+            .with_setting("password_encryption", "scram-sha-256")
+            .with_sql("create role app login password 'correct'")
             .start()
             .unwrap();
         let connection = connect(&format!(
@@ -192,6 +193,7 @@ async fn a_certificate_without_a_hash_of_its_own_cannot_be_bound_to() {
         .unwrap();
     let server = Postgres::builder()
         .with_tls(certificate.chain_pem(), certificate.key_pem())
+        .with_setting("password_encryption", "scram-sha-256")
         .with_hba(["hostssl all scram 127.0.0.1/32 scram-sha-256"])
         .with_sql("create role scram login password 'correct'")
         .start()

@@ -41,6 +41,7 @@ fn fixture() -> &'static Fixture {
                 "host all app 127.0.0.1/32 scram-sha-256",
                 "host all trust 127.0.0.1/32 trust",
             ])
+            .with_setting("password_encryption", "scram-sha-256")
             .with_setting("timezone", "UTC")
             .with_sql(format!(
                 "create role app login password $${PASSWORD}$$; create role trust login"

@@ -29,6 +29,7 @@ fn fixture() -> &'static Fixture {
         let certificate = pki.server("db.internal").issue().unwrap();
         let server = Postgres::builder()
             .with_tls(certificate.chain_pem(), certificate.key_pem())
+            .with_setting("password_encryption", "scram-sha-256")
             .with_hba([
                 "host all token 127.0.0.1/32 password",
                 "host all role_of_old,role_of_new 127.0.0.1/32 trust",

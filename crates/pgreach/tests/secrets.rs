@@ -52,7 +52,11 @@ fn fixture() -> &'static Fixture {
         let client = pki.client("certificate").issue().unwrap();
         let roles = ["scram", "cleartext", "token", "md5", "certificate", "trust"];
         let roles = roles.map(|role| {
-            let md5 = if role == "md5" { "set password_encryption = 'md5';" } else { "" };
+            let md5 = if role == "md5" {
+                "set password_encryption = 'md5';"
+            } else {
+                ""
+            };
             format!("{md5} create role {role} login password '{MARKER}';")
         });
         let server = Postgres::builder()
@@ -66,7 +70,8 @@ fn fixture() -> &'static Fixture {
                 "host all certificate 127.0.0.1/32 reject",
                 "host all all 127.0.0.1/32 trust",
             ])
-            .with_sql("set password_encryption = 'scram-sha-256'; create role other login password 'else'")
+            .with_setting("password_encryption", "scram-sha-256")
+            .with_sql("create role other login password 'else'")
             .with_sql(roles.concat())
             .start()
             .unwrap();

@@ -75,7 +75,8 @@ fn from_server(db: &DbError, stage: Stage) -> Error {
 }
 
 fn hba_hint(message: &str) -> String {
-    if message.contains("no encryption") {
+    // In the words of 14 and later, and of 13.
+    if message.contains("no encryption") || message.contains("SSL off") {
         "the server admits this client only with TLS or not at all: set sslmode=verify-full, or add a line for this user, database and address to the server's pg_hba.conf".into()
     } else {
         codes::AUTH_HBA.remedy().into()
