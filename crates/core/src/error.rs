@@ -124,7 +124,8 @@ impl fmt::Display for Retry {
 ///
 /// `Display` is one line that names the host, keyword or file; the causes are found through
 /// [`source`](StdError::source). Text that came from elsewhere is shown with control characters
-/// escaped. An error never holds a secret, so it may be logged, serialised and shown.
+/// escaped; a source of another crate prints as that crate does, a server's words as they came. An
+/// error never holds a secret, so it may be logged, serialised and shown.
 ///
 /// ```
 /// use pgreach_core::{codes, Error, ErrorKind, Stage};

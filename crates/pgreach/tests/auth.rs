@@ -17,7 +17,7 @@ use pgreach_testkit::pki::{Issuer, KeyType};
 use pgreach_testkit::{Pki, Postgres, servers};
 
 const SCRAM: &str = "scram-sha-256";
-const SCRAM_PLUS: &str = "scram-sha-256 (channel binding offered)";
+const SCRAM_PLUS: &str = "scram-sha-256 with channel binding";
 const CLEARTEXT: &str = "password (cleartext)";
 const NOTHING: &str = "none (the server asked for no proof)";
 
@@ -126,6 +126,15 @@ async fn every_version_lets_in_with_scram_over_verified_tls() {
         );
         assert_eq!(text(&connection, "show server_version").await, version);
         connection.close().await.unwrap();
+        // Each version has words of its own for a client that it wants TLS from.
+        let port = server.port();
+        let plain = format!("host=127.0.0.1 port={port} user=app dbname=postgres sslmode=disable");
+        let error = refused(&plain).await;
+        assert_eq!(error.code().name(), "auth-hba", "{version}");
+        assert!(
+            error.hint().contains("set sslmode=verify-full"),
+            "{version}: {error}"
+        );
     }
 }
 
@@ -162,7 +171,7 @@ async fn each_method_with_and_without_tls() {
 async fn channel_binding_is_used_or_insisted_on() {
     let fixture = fixture();
     for (user, binding, plain, tls) in [
-        ("scram", "disable", SCRAM, SCRAM_PLUS),
+        ("scram", "disable", SCRAM, SCRAM),
         ("scram", "prefer", SCRAM, SCRAM_PLUS),
         ("scram", "require", "channel-binding", SCRAM_PLUS),
         ("md5", "prefer", "md5", "md5"),

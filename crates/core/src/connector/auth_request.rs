@@ -12,7 +12,10 @@ pub(super) enum AuthRequest {
     Ok,
     Cleartext,
     Md5,
-    Sasl { plus: bool },
+    /// SCRAM; `plus`: with channel binding, offered by the server and, once judged, used.
+    Sasl {
+        plus: bool,
+    },
     SaslContinue,
     SaslFinal,
 }
@@ -24,7 +27,7 @@ impl AuthRequest {
             Self::Ok => "none (the server asked for no proof)",
             Self::Cleartext => "password (cleartext)",
             Self::Md5 => "md5",
-            Self::Sasl { plus: true } => "scram-sha-256 (channel binding offered)",
+            Self::Sasl { plus: true } => "scram-sha-256 with channel binding",
             Self::Sasl { plus: false } | Self::SaslContinue | Self::SaslFinal => "scram-sha-256",
         }
     }
@@ -92,8 +95,19 @@ impl Rules {
             }
             _ => {}
         }
+        let request = match request {
+            AuthRequest::Sasl { plus } => AuthRequest::Sasl {
+                plus: plus && self.may_bind(),
+            },
+            other => other,
+        };
         self.begun.get_or_insert(request);
         Ok(request)
+    }
+
+    /// Whether the driver binds SCRAM to the TLS session when the server offers it.
+    fn may_bind(&self) -> bool {
+        self.binding_possible && self.channel_binding != ChannelBinding::Disable
     }
 
     fn parse(&self, body: &[u8]) -> Result<AuthRequest, Error> {
