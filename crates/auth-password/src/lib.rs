@@ -45,6 +45,7 @@
 
 pub mod codes;
 
+mod blocking;
 mod command;
 mod content;
 mod env;

@@ -4,17 +4,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pgreach_core::conninfo::{Conninfo, Environment, FileSetting, Passfile};
+use pgreach_core::conninfo::{Conninfo, FileSetting, Passfile};
 use pgreach_core::{Credential, CredentialProvider, CredentialRequest, Endpoint, Error, Stage};
 
+use crate::blocking::Reads;
 use crate::codes;
 
 /// The password of the first line in a passfile (`~/.pgpass`) that matches the connection.
 ///
 /// The file is read for every connection, and matched against the host's name (or its address, where
-/// it has no name), the port, the database and the user. A connection that no line matches goes on
-/// without a password, as in libpq. Unlike libpq, which warns and goes on, an unsafe or malformed file
-/// is an error.
+/// it has no name), the port, the database (the user's name, where none was given) and the user. A
+/// connection that no line matches goes on without a password, as in libpq. Unlike libpq, which warns
+/// and goes on, an unsafe or malformed file is an error.
+///
+/// A file on a mount that hangs holds one thread of tokio's pool for blocking calls until the mount
+/// answers, and no more than one: a source and its clones read one at a time. The connections that
+/// wait meanwhile end at their deadlines.
 ///
 /// A server that refuses the password is not asked a second time: the file was read a moment before.
 ///
@@ -28,6 +33,7 @@ use crate::codes;
 pub struct PassfilePassword {
     place: Option<Place>,
     user: Option<String>,
+    reads: Reads,
 }
 
 #[derive(Debug, Clone)]
@@ -55,15 +61,20 @@ impl PassfilePassword {
     }
 
     fn at(place: Option<Place>) -> Self {
-        Self { place, user: None }
+        Self {
+            place,
+            user: None,
+            reads: Reads::new(),
+        }
     }
 
     /// Blocks on the file system.
     fn look_up(
         &self,
         endpoint: &Endpoint,
-        database: &str,
+        database: Option<&str>,
         user: Option<String>,
+        default_user: Option<String>,
     ) -> Result<Credential, Error> {
         let Some(place) = &self.place else {
             return Ok(Credential::none());
@@ -74,8 +85,10 @@ impl PassfilePassword {
         };
         let user = user
             .or_else(|| self.user.clone())
-            .or_else(|| Environment::process().user().map(str::to_owned))
+            .or(default_user)
             .unwrap_or_default();
+        // As the session does it, whose user is the same one.
+        let database = database.unwrap_or(&user);
         Ok(match file.lookup_endpoint(endpoint, database, &user) {
             Some(secret) => Credential::password(secret),
             None => Credential::none(),
@@ -127,20 +140,22 @@ impl CredentialProvider for PassfilePassword {
     async fn credential(&self, request: &CredentialRequest<'_>) -> Result<Arc<Credential>, Error> {
         let source = self.clone();
         let endpoint = request.endpoint.clone();
-        let database = request.database.to_owned();
+        let database = request.database.map(str::to_owned);
         let user = request.user.map(str::to_owned);
+        let default_user = request.default_user.map(str::to_owned);
         // Home directories are often on network mounts, which can block for long.
-        let credential =
-            tokio::task::spawn_blocking(move || source.look_up(&endpoint, &database, user))
-                .await
-                .unwrap_or_else(|join| {
-                    Err(Error::new(
-                        &codes::PASSFILE,
-                        Stage::CREDENTIAL,
-                        "the read of the passfile was cut off",
-                    )
-                    .with_source(join))
-                })?;
+        let credential = self
+            .reads
+            .run(move || source.look_up(&endpoint, database.as_deref(), user, default_user))
+            .await
+            .unwrap_or_else(|cause| {
+                Err(Error::new(
+                    &codes::PASSFILE,
+                    Stage::CREDENTIAL,
+                    "the read of the passfile was cut off",
+                )
+                .with_source(cause))
+            })?;
         Ok(Arc::new(match &self.user {
             Some(user) => credential.with_user(user),
             None => credential,
@@ -149,5 +164,27 @@ impl CredentialProvider for PassfilePassword {
 
     fn invalidate(&self, _rejected: &Credential) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::blocking::tests::{holders, with_the_only_thread_taken};
+
+    #[test]
+    fn one_read_at_a_time_is_under_way() {
+        let source = PassfilePassword::named("/nonexistent/pgpass");
+        let endpoint = Endpoint::tcp("db", 5432);
+        let request = CredentialRequest::new(&endpoint, None, None);
+        with_the_only_thread_taken(|| {
+            for _ in 0..10 {
+                // Dropped at once, as by a deadline.
+                assert!(source.credential(&request).now_or_never().is_none());
+            }
+            assert_eq!(holders(&source.reads), 3, "ours, one read's, its permit's");
+        });
     }
 }

@@ -7,31 +7,16 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
-use futures_util::future::join_all;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pgreach_auth_password::{CommandPassword, codes};
-use pgreach_core::{Code, CredentialProvider as _, ErrorKind, Stage};
+use pgreach_core::{Code, ErrorKind, Stage};
 use support::{MARKER, ask, eventually, text, write};
 
 fn shell(script: impl AsRef<str>) -> CommandPassword {
     CommandPassword::new("sh").with_args(["-c", script.as_ref()])
-}
-
-/// Counts its runs in `dir/runs`, waits for `dir/go`, and prints `dir/password`.
-fn counted(dir: &Path) -> CommandPassword {
-    shell(format!(
-        "cd '{}'; echo run >> runs; while ! test -e go; do sleep 0.01; done; cat password",
-        dir.display()
-    ))
-}
-
-fn runs(dir: &Path) -> usize {
-    fs::read_to_string(dir.join("runs")).map_or(0, |runs| runs.lines().count())
 }
 
 #[tokio::test]
@@ -230,103 +215,4 @@ async fn a_process_left_behind_with_standard_error_is_not_waited_for() {
         );
         kill(left, Signal::SIGKILL).unwrap();
     }
-}
-
-#[tokio::test]
-async fn connections_at_the_same_time_share_a_run() {
-    let dir = tempfile::tempdir().unwrap();
-    write(&dir.path().join("password"), "pw");
-    let source = counted(dir.path());
-    let waiting = join_all((0..50).map(|_| ask(&source)));
-    // `join!` polls in this order: all of them wait before the program may go on.
-    let (answers, ()) = tokio::join!(waiting, async { write(&dir.path().join("go"), "") });
-    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
-    assert_eq!(runs(dir.path()), 1);
-    assert!(
-        answers
-            .iter()
-            .all(|answer| Arc::ptr_eq(answer, &answers[0]))
-    );
-
-    ask(&source).await.unwrap();
-    assert_eq!(runs(dir.path()), 2, "nothing is kept without a cache");
-}
-
-#[tokio::test]
-async fn connections_at_the_same_time_share_a_failure() {
-    let dir = tempfile::tempdir().unwrap();
-    let source = counted(dir.path());
-    let waiting = join_all((0..20).map(|_| ask(&source)));
-    let (answers, ()) = tokio::join!(waiting, async { write(&dir.path().join("go"), "") });
-    assert_eq!(runs(dir.path()), 1);
-    for answer in answers {
-        assert_eq!(answer.unwrap_err().code(), &codes::PASSWORD_COMMAND_FAILED);
-    }
-}
-
-#[tokio::test]
-async fn one_that_gives_up_does_not_take_the_others_along() {
-    let dir = tempfile::tempdir().unwrap();
-    write(&dir.path().join("password"), "pw");
-    let source = counted(dir.path());
-    let mut first = Box::pin(ask(&source));
-    let mut second = Box::pin(ask(&source));
-    assert!((&mut first).now_or_never().is_none());
-    assert!((&mut second).now_or_never().is_none());
-    drop(first);
-    write(&dir.path().join("go"), "");
-    assert_eq!(text(&second.await.unwrap()), "pw");
-    assert_eq!(runs(dir.path()), 1);
-}
-
-#[tokio::test]
-async fn the_cache_ends_by_time_and_by_refusal() {
-    let dir = tempfile::tempdir().unwrap();
-    let dir = dir.path();
-    write(&dir.join("go"), "");
-    write(&dir.join("password"), "old");
-    let source = counted(dir).with_cache(Duration::from_secs(600));
-    let old = ask(&source).await.unwrap();
-    write(&dir.join("password"), "new");
-    assert_eq!(text(&ask(&source).await.unwrap()), "old");
-    assert_eq!(runs(dir), 1);
-
-    assert!(source.invalidate(&old));
-    assert_eq!(text(&ask(&source).await.unwrap()), "new");
-    assert_eq!(runs(dir), 2);
-
-    assert!(
-        source.invalidate(&old),
-        "refused late, on a slow connection"
-    );
-    assert_eq!(text(&ask(&source).await.unwrap()), "new");
-    assert_eq!(runs(dir), 2, "the newer one stays");
-
-    let brief = source.clone().with_cache(Duration::from_millis(50));
-    eventually("the cache ends", async || {
-        ask(&brief).await.unwrap();
-        runs(dir) >= 4
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_run_that_began_before_the_refusal_is_not_kept() {
-    let dir = tempfile::tempdir().unwrap();
-    let dir = dir.path();
-    write(&dir.join("password"), "old");
-    let source = counted(dir).with_cache(Duration::from_secs(600));
-    let mut running = Box::pin(ask(&source));
-    assert!((&mut running).now_or_never().is_none());
-    assert!(source.invalidate(&pgreach_core::Credential::password("old")));
-
-    let mut after = Box::pin(ask(&source));
-    assert!((&mut after).now_or_never().is_none());
-    write(&dir.join("go"), "");
-    running.await.unwrap();
-    after.await.unwrap();
-    assert_eq!(runs(dir), 2, "the later call did not join the earlier run");
-
-    ask(&source).await.unwrap();
-    assert_eq!(runs(dir), 2, "and it is the later one that is kept");
 }

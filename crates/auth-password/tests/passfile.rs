@@ -18,10 +18,10 @@ use support::{MARKER, ask, text, write};
 async fn ask_for(
     source: &dyn CredentialProvider,
     endpoint: &Endpoint,
-    database: &str,
+    database: impl Into<Option<&str>>,
     user: Option<&str>,
 ) -> String {
-    let request = CredentialRequest::new(endpoint, database, user);
+    let request = CredentialRequest::new(endpoint, database.into(), user);
     let credential = source.credential(&request).await.unwrap();
     assert!(!source.invalidate(&credential), "one attempt only");
     match credential.kind() {
@@ -84,6 +84,22 @@ async fn the_first_line_that_matches_is_taken() {
         "new",
         "read each time"
     );
+}
+
+/// A session without a database of its own has its user's, whoever named the user.
+#[tokio::test]
+async fn the_database_is_the_users_where_none_was_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pgpass");
+    write(
+        &path,
+        "db:5432:alice:alice:hers\ndb:5432:bob:bob:his\ndb:5432:*:*:any\n",
+    );
+    let source = PassfilePassword::named(&path).with_user("alice");
+    let db = Endpoint::tcp("db", 5432);
+    assert_eq!(ask_for(&source, &db, None, None).await, "hers");
+    assert_eq!(ask_for(&source, &db, None, Some("bob")).await, "his");
+    assert_eq!(ask_for(&source, &db, "bob", None).await, "any");
 }
 
 #[tokio::test]

@@ -221,22 +221,34 @@ impl Credential {
 pub struct CredentialRequest<'a> {
     /// The server.
     pub endpoint: &'a Endpoint,
-    /// The database: the user's name where none was given.
-    pub database: &'a str,
-    /// The user that the connector was given. `None`: the credential names the user, or the
-    /// operating system does.
+    /// The database that the connector was given. `None`: the session's database will have the name
+    /// of its user, whoever names that one.
+    pub database: Option<&'a str>,
+    /// The user that the connector was given. `None`: the credential names the user, or it is
+    /// `default_user`.
     pub user: Option<&'a str>,
+    /// The user where neither the connector nor the credential names one: the operating system's,
+    /// as a rule.
+    pub default_user: Option<&'a str>,
 }
 
 impl<'a> CredentialRequest<'a> {
     /// A request for `endpoint`.
     #[must_use]
-    pub fn new(endpoint: &'a Endpoint, database: &'a str, user: Option<&'a str>) -> Self {
+    pub fn new(endpoint: &'a Endpoint, database: Option<&'a str>, user: Option<&'a str>) -> Self {
         Self {
             endpoint,
             database,
             user,
+            default_user: None,
         }
+    }
+
+    /// Names the user for when nobody else does.
+    #[must_use]
+    pub fn with_default_user(mut self, user: Option<&'a str>) -> Self {
+        self.default_user = user;
+        self
     }
 }
 

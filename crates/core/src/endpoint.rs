@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::text::escape_control;
+
 /// PostgreSQL's default port.
 pub const DEFAULT_PORT: u16 = 5432;
 
@@ -142,21 +144,18 @@ impl Endpoint {
 }
 
 impl fmt::Display for Endpoint {
+    /// With control characters escaped: a host can come from a stranger.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.target {
             Target::Unix { directory } => {
-                write!(
-                    f,
-                    "{}",
-                    directory.join(format!(".s.PGSQL.{}", self.port)).display()
-                )
+                let path = directory.join(format!(".s.PGSQL.{}", self.port));
+                f.write_str(&escape_control(&path.display().to_string()))
             }
             Target::Tcp { host, hostaddr } => {
                 let address = hostaddr.map(|address| address.to_string());
-                let name = if host.is_empty() {
-                    address.as_deref().unwrap_or("")
-                } else {
-                    host
+                let name = match (host.as_str(), &address) {
+                    ("", Some(address)) => address.clone(),
+                    (host, _) => escape_control(host),
                 };
                 if name.contains(':') {
                     write!(f, "[{name}]:{}", self.port)?;
@@ -205,6 +204,7 @@ mod tests {
                 Endpoint::tcp("", 1).with_hostaddr([10, 0, 0, 1]),
                 "10.0.0.1:1",
             ),
+            (Endpoint::tcp("a\u{1b}[31m\nb", 1), "a\\u{1b}[31m\\nb:1"),
             (
                 Endpoint::unix("/run/postgresql", 5432),
                 "/run/postgresql/.s.PGSQL.5432",

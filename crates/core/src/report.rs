@@ -33,19 +33,6 @@ impl Report {
         error: Option<Error>,
         connection: Option<ConnectionInfo>,
     ) -> Self {
-        for record in &mut stages {
-            if record.outcome == Outcome::Running {
-                // Cut off: by the deadline in this very stage, or because another one failed.
-                let here = error
-                    .as_ref()
-                    .is_some_and(|error| error.stage() == record.stage);
-                record.outcome = if here {
-                    Outcome::Failed
-                } else {
-                    Outcome::Skipped
-                };
-            }
-        }
         let usual: Vec<Stage> = usual.into_iter().collect();
         for (i, stage) in usual.iter().enumerate() {
             if stages.iter().any(|record| record.stage == *stage) {
@@ -102,7 +89,6 @@ impl Report {
     #[must_use]
     pub fn to_markdown(&self) -> String {
         let mut out = String::new();
-        let cell = |text: &str| text.replace('\\', "\\\\").replace('|', "\\|");
         // Writing to a String cannot fail.
         let _ = writeln!(out, "**Route:** {}\n", cell(&self.route));
         out.push_str("| Stage | Outcome | Time | Seen |\n| --- | --- | ---: | --- |\n");
@@ -144,12 +130,13 @@ impl fmt::Display for Report {
             .unwrap_or(0);
         for record in &self.stages {
             let mark = match record.outcome {
-                Outcome::Passed => "ok  ",
+                Outcome::Passed => "ok",
                 Outcome::Failed => "FAIL",
-                _ => "-   ",
+                Outcome::Running | Outcome::CutOff => "...",
+                Outcome::Skipped => "-",
             };
             let line = format!(
-                "  {mark} {:width$}  {:>9}  {}",
+                "  {mark:4} {:width$}  {:>9}  {}",
                 name(record),
                 time(record),
                 seen(record)
@@ -172,6 +159,24 @@ impl fmt::Display for Report {
     }
 }
 
+/// Text of a server or a user inside Markdown, and inside the HTML that may be made of it.
+fn cell(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '!' | '|' | '~' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 fn name(record: &StageRecord) -> String {
     match &record.hop {
         Some(hop) => format!("{} {hop}", record.stage),
@@ -183,13 +188,15 @@ fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Passed => "passed",
         Outcome::Failed => "failed",
-        Outcome::Running | Outcome::Skipped => "skipped",
+        Outcome::Running => "running",
+        Outcome::CutOff => "cut off",
+        Outcome::Skipped => "skipped",
     }
 }
 
 fn time(record: &StageRecord) -> String {
     match record.outcome {
-        Outcome::Running | Outcome::Skipped => String::new(),
+        Outcome::Skipped => String::new(),
         _ => format!("{:.1} ms", record.elapsed.as_secs_f64() * 1e3),
     }
 }
@@ -213,11 +220,12 @@ mod tests {
         let trace = Trace::new();
         let credential = trace.enter(Stage::CREDENTIAL);
         let resolve = trace.enter(Stage::RESOLVE);
-        resolve.note("addresses", "10.0.0.1 | \u{1b}[31m");
+        resolve.note("addresses", "10.0.0.1 | \u{1b}[31m <b> [x](y)");
         resolve.pass();
         let error = Error::new(&codes::TIMEOUT, Stage::TCP, "timed out | after 1s");
         let tcp = trace.enter(Stage::TCP);
         drop((credential, tcp));
+        assert_eq!(trace.fail_last(), Some(Stage::TCP));
         let usual = [
             Stage::CREDENTIAL,
             Stage::RESOLVE,
@@ -229,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_off_failed_only_where_the_error_is() {
+    fn only_the_stage_that_ran_out_of_time_failed() {
         let report = failed();
         let outcomes: Vec<_> = report
             .stages()
@@ -239,7 +247,7 @@ mod tests {
         assert_eq!(
             outcomes,
             [
-                (Stage::CREDENTIAL, Outcome::Skipped),
+                (Stage::CREDENTIAL, Outcome::CutOff),
                 (Stage::RESOLVE, Outcome::Passed),
                 (Stage::TCP, Outcome::Failed),
                 (Stage::TLS, Outcome::Skipped),
@@ -259,9 +267,17 @@ mod tests {
         assert_eq!(json["stages"][2]["outcome"], "failed");
         let markdown = report.to_markdown();
         assert!(markdown.contains("10.0.0.1 \\| "), "{markdown}");
+        assert!(markdown.contains("&lt;b&gt; \\[x\\]\\(y\\)"), "{markdown}");
         assert!(markdown.contains("`timeout`"), "{markdown}");
+        assert!(
+            markdown.contains(&cell(codes::TIMEOUT.remedy())),
+            "{markdown}"
+        );
+        assert!(
+            report.to_string().contains(codes::TIMEOUT.remedy()),
+            "{report}"
+        );
         for text in [report.to_string(), markdown, json.to_string()] {
-            assert!(text.contains(codes::TIMEOUT.remedy()), "{text}");
             assert!(!text.contains('\u{1b}'), "{text}");
         }
     }

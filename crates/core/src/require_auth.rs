@@ -89,7 +89,7 @@ impl RequireAuth {
     /// Every method.
     #[must_use]
     pub fn any() -> Self {
-        Self(u8::MAX)
+        Self::only(AuthMethod::ALL)
     }
 
     /// Just these methods.
@@ -160,17 +160,26 @@ impl FromStr for RequireAuth {
             }
             bits |= method.bit();
         }
-        Ok(Self(if negated == Some(true) { !bits } else { bits }))
+        Ok(Self(if negated == Some(true) {
+            Self::any().0 & !bits
+        } else {
+            bits
+        }))
     }
 }
 
 impl fmt::Display for RequireAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, method) in self.methods().enumerate() {
-            if i > 0 {
-                f.write_str(",")?;
-            }
-            f.write_str(method.as_str())?;
+        // An empty list would be read back as every method.
+        let nothing = self.methods().next().is_none();
+        let (prefix, shown) = if nothing {
+            ("!", Self::any())
+        } else {
+            ("", *self)
+        };
+        for (i, method) in shown.methods().enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            write!(f, "{comma}{prefix}{method}")?;
         }
         Ok(())
     }
@@ -203,6 +212,8 @@ mod tests {
                 "{text}"
             );
         }
+        let nothing = RequireAuth::only([]);
+        assert_eq!(nothing.to_string().parse::<RequireAuth>().unwrap(), nothing);
         for bad in [
             "x",
             "password, md5",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::{BoxStream, ClientIdentity, Error};
+use crate::{BoxStream, ClientIdentity, Error, Stream};
 
 /// libpq's `sslmode`.
 ///
@@ -234,6 +234,7 @@ pub struct TlsInfo {
 }
 
 /// A stream with TLS established.
+#[non_exhaustive]
 pub struct Secured {
     /// The decrypted side.
     pub stream: BoxStream,
@@ -241,6 +242,32 @@ pub struct Secured {
     pub channel_binding: Option<Vec<u8>>,
     /// For reports.
     pub info: TlsInfo,
+}
+
+impl Secured {
+    /// The decrypted side of a stream.
+    #[must_use]
+    pub fn new(stream: impl Stream) -> Self {
+        Self {
+            stream: Box::new(stream),
+            channel_binding: None,
+            info: TlsInfo::default(),
+        }
+    }
+
+    /// The hash of the server's certificate that SCRAM can be bound to (`tls-server-end-point`).
+    #[must_use]
+    pub fn with_channel_binding(mut self, hash: Option<Vec<u8>>) -> Self {
+        self.channel_binding = hash;
+        self
+    }
+
+    /// What is known of the session. The connector fills in what was verified.
+    #[must_use]
+    pub fn with_info(mut self, info: TlsInfo) -> Self {
+        self.info = info;
+        self
+    }
 }
 
 impl Debug for Secured {

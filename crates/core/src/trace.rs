@@ -16,6 +16,8 @@ use crate::{Error, Stage};
 pub enum Outcome {
     /// It was begun and is not over.
     Running,
+    /// It was begun, and dropped before it was over: something else failed, or time ran out.
+    CutOff,
     /// It succeeded.
     Passed,
     /// It failed.
@@ -76,12 +78,17 @@ impl Trace {
     }
 
     /// The same record, with the stages that begin from here on marked as being about `hop`: one of
-    /// several hosts, or a jump host.
+    /// several hosts, or a jump host. Hops within hops are joined by a space.
     #[must_use]
     pub fn with_hop(&self, hop: &str) -> Self {
+        let hop = escape_control(hop);
+        let hop = match &self.hop {
+            Some(outer) => format!("{outer} {hop}"),
+            None => hop,
+        };
         Self {
             records: Arc::clone(&self.records),
-            hop: Some(Arc::from(escape_control(hop))),
+            hop: Some(Arc::from(hop)),
         }
     }
 
@@ -116,15 +123,26 @@ impl Trace {
         self.with(|records| records.clone())
     }
 
-    /// The last stage that is running, or was cut off.
-    #[must_use]
-    pub fn current(&self) -> Option<Stage> {
+    /// Time ran out: the last stage of this hop that is running, or was just cut off, has failed.
+    pub(crate) fn fail_last(&self) -> Option<Stage> {
+        self.mark(|record| matches!(record.outcome, Outcome::Running | Outcome::CutOff))
+    }
+
+    /// The last stage of this name has failed after all.
+    pub(crate) fn fail_passed(&self, stage: Stage) {
+        self.mark(|record| record.stage == stage);
+    }
+
+    fn mark(&self, which: impl Fn(&StageRecord) -> bool) -> Option<Stage> {
+        let hop = self.hop.as_deref();
         self.with(|records| {
-            records
-                .iter()
-                .rev()
-                .find(|r| r.outcome == Outcome::Running)
-                .map(|r| r.stage)
+            let mut of_hop = records.iter_mut().rev().filter(|record| match hop {
+                Some(hop) => record.hop.as_deref().is_some_and(|of| of.starts_with(hop)),
+                None => true,
+            });
+            let record = of_hop.find(|record| which(record))?;
+            record.outcome = Outcome::Failed;
+            Some(record.stage)
         })
     }
 
@@ -213,6 +231,7 @@ impl Drop for ActiveStage {
             let elapsed = self.began.elapsed();
             self.trace.with(|records| {
                 if let Some(record) = records.get_mut(self.index) {
+                    record.outcome = Outcome::CutOff;
                     record.elapsed = elapsed;
                 }
             });

@@ -1,13 +1,14 @@
 //! The route: how a stream to a server is opened.
 
 use std::fmt::{self, Debug};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::trace::{ActiveStage, Trace};
-use crate::{BoxStream, Endpoint, Error, Stage};
+use crate::{BoxStream, Endpoint, Error, Stage, Stream};
 
 /// What a transport needs to know of the connection that it opens a stream for.
 #[derive(Debug, Clone)]
@@ -68,18 +69,46 @@ impl DialContext {
     }
 }
 
-/// A stream with the endpoint as it was dialled.
+/// A stream, and where it goes.
+#[non_exhaustive]
 pub struct Dialed {
     /// The stream.
     pub stream: BoxStream,
-    /// The endpoint, pinned to the address that was dialled, so that a cancel request goes there.
-    pub endpoint: Endpoint,
+    /// The address that was dialled, where there is one: a later cancel request goes there, and not
+    /// to another server behind the same name. It has no say in what is verified.
+    pub address: Option<SocketAddr>,
+}
+
+impl Dialed {
+    /// A stream to wherever the endpoint's name leads.
+    #[must_use]
+    pub fn new(stream: impl Stream) -> Self {
+        Self {
+            stream: Box::new(stream),
+            address: None,
+        }
+    }
+
+    /// The address that was dialled.
+    #[must_use]
+    pub fn with_address(mut self, address: SocketAddr) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// `endpoint`, pinned to the address that was dialled.
+    pub(crate) fn pin(&self, endpoint: &Endpoint) -> Endpoint {
+        match self.address {
+            Some(address) => endpoint.clone().pinned_to(address),
+            None => endpoint.clone(),
+        }
+    }
 }
 
 impl Debug for Dialed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dialed")
-            .field("endpoint", &self.endpoint)
+            .field("address", &self.address)
             .finish_non_exhaustive()
     }
 }
@@ -98,11 +127,11 @@ impl Debug for Dialed {
 ///
 /// #[async_trait]
 /// impl Transport for InMemory {
-///     async fn dial(&self, endpoint: &Endpoint, cx: &DialContext) -> Result<Dialed, Error> {
+///     async fn dial(&self, _: &Endpoint, cx: &DialContext) -> Result<Dialed, Error> {
 ///         let stage = cx.enter(Stage::new("in-memory"));
 ///         let (near, _far) = tokio::io::duplex(4096);
 ///         stage.pass();
-///         Ok(Dialed { stream: Box::new(near), endpoint: endpoint.clone() })
+///         Ok(Dialed::new(near))
 ///     }
 ///
 ///     fn describe(&self, endpoint: &Endpoint) -> String {

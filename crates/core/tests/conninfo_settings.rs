@@ -26,7 +26,6 @@ fn libpqs_defaults() {
     assert_eq!(settings.passfile, None);
     assert_eq!(settings.connect_timeout, None);
     assert_eq!(settings.sslmode, SslMode::Prefer);
-    assert!(!settings.sslmode_given);
     assert_eq!(settings.sslnegotiation, SslNegotiation::Postgres);
     assert_eq!(settings.sslrootcert, RootCert::None);
     assert!(settings.sslsni && settings.keepalives);
@@ -159,7 +158,6 @@ fn contradictions() {
     }
     let system = settings("host=h sslrootcert=system").unwrap();
     assert_eq!(system.sslmode, SslMode::VerifyFull);
-    assert!(!system.sslmode_given);
 }
 
 #[cfg(unix)]

@@ -159,3 +159,13 @@ fn names_the_keyword_that_is_not_allowed() {
         .allow_only(&[Keyword::SslRootCert, Keyword::Host])
         .unwrap();
 }
+
+/// Strings come from strangers: neither their length nor their shape may cost much.
+#[test]
+fn a_string_has_64_kib_at_most() {
+    let unit = "port=1 ";
+    let fits = unit.repeat(64 * 1024 / unit.len());
+    Conninfo::parse(&fits).unwrap();
+    let error = Conninfo::parse(&format!("{fits}{unit}{unit}")).unwrap_err();
+    assert!(error.to_string().contains("65536"), "{error}");
+}

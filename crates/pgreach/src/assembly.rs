@@ -86,10 +86,12 @@ pub fn assemble(settings: &Settings) -> Result<PgConnectorBuilder, Error> {
     if let Some(provider) = tls(settings)? {
         builder = builder.with_tls(provider);
     }
-    if let Some(user) = settings.user_name() {
+    // A credential that names its user comes before the operating system's.
+    builder = builder.with_default_user(settings.os_user.clone());
+    if let Some(user) = &settings.user {
         builder = builder.with_user(user);
     }
-    if let Some(database) = settings.database_name() {
+    if let Some(database) = &settings.dbname {
         builder = builder.with_database(database);
     }
     let name = settings

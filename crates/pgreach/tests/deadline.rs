@@ -293,3 +293,120 @@ async fn a_network_that_drips_resets_or_swallows_is_an_error_and_one_that_slices
         42
     );
 }
+
+/// A source that has a second password, too, and a route that opens once.
+#[derive(Debug, Default)]
+struct Twice(std::sync::atomic::AtomicUsize);
+
+#[async_trait]
+impl CredentialProvider for Twice {
+    async fn credential(&self, _: &CredentialRequest<'_>) -> Result<Arc<Credential>, Error> {
+        let n = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(Arc::new(Credential::password(format!("wrong {n}"))))
+    }
+
+    fn invalidate(&self, _: &Credential) -> bool {
+        true
+    }
+}
+
+#[derive(Debug)]
+struct Once(TcpTransport, std::sync::atomic::AtomicBool);
+
+#[async_trait]
+impl Transport for Once {
+    async fn dial(&self, endpoint: &Endpoint, cx: &DialContext) -> Result<Dialed, Error> {
+        if self.1.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            return Never.dial(endpoint, cx).await;
+        }
+        self.0.dial(endpoint, cx).await
+    }
+
+    fn describe(&self, endpoint: &Endpoint) -> String {
+        self.0.describe(endpoint)
+    }
+}
+
+/// A refusal is what the user must see, not that a second attempt ran out of time.
+#[tokio::test]
+async fn a_verdict_outlives_a_second_attempt_that_stalls() {
+    let rogue = Rogue::start(|mut peer: Peer| async move {
+        peer.read_startup().await?;
+        peer.error("28P01", "wrong password").await
+    })
+    .await
+    .unwrap();
+    let builder = PgConnector::builder()
+        .with_endpoint(Endpoint::tcp("127.0.0.1", rogue.port()))
+        .with_endpoint(Endpoint::tcp("127.0.0.1", rogue.port()))
+        .with_transport(Once(TcpTransport::new(), false.into()))
+        .with_credentials(Twice::default())
+        .with_tls_policy(TlsPolicy::dangerous_plaintext());
+    let error = try_connect(builder).await.unwrap_err();
+    assert_eq!(error.sqlstate(), Some("28P01"), "{error}");
+    // Nor is another host asked after a verdict.
+    assert_eq!(rogue.connections(), 1);
+}
+
+/// What is verified is the endpoint's name, wherever the route says that it went.
+#[tokio::test]
+async fn a_route_has_no_say_in_what_is_verified() {
+    #[derive(Debug)]
+    struct Tunnel(SocketAddr);
+
+    #[async_trait]
+    impl Transport for Tunnel {
+        async fn dial(&self, _: &Endpoint, _: &DialContext) -> Result<Dialed, Error> {
+            let stream = tokio::net::TcpStream::connect(self.0).await.unwrap();
+            Ok(Dialed::new(stream).with_address(self.0))
+        }
+
+        fn describe(&self, endpoint: &Endpoint) -> String {
+            format!("tunnel to {endpoint}")
+        }
+    }
+
+    let faulty = Faulty::start().await;
+    let tls = NativeTls::builder()
+        .with_roots(faulty.roots.clone())
+        .build()
+        .unwrap();
+    for (host, works) in [
+        ("localhost", true),
+        ("elsewhere.invalid", false),
+        ("127.0.0.1", false),
+    ] {
+        let connector = PgConnector::builder()
+            .with_endpoint(Endpoint::tcp(host, 5432))
+            .with_transport(Tunnel(faulty.proxy.addr()))
+            .with_tls(tls.clone())
+            .with_credentials(FixedPassword::new("a password"))
+            .with_user("app")
+            .with_database("postgres")
+            .build()
+            .unwrap();
+        match connector.connect().await {
+            Ok(connection) => {
+                assert!(works, "{host}");
+                assert_eq!(connection.info().endpoint().host(), host);
+                connection.cancel_handle().cancel().await.unwrap();
+            }
+            Err(error) => assert!(!works && error.kind() == ErrorKind::Tls, "{host}: {error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn any_timeout_is_a_moment() {
+    let server = Postgres::start().unwrap();
+    let connector = PgConnector::builder()
+        .with_endpoint(Endpoint::tcp("127.0.0.1", server.port()))
+        .with_transport(TcpTransport::new())
+        .with_tls_policy(TlsPolicy::dangerous_plaintext())
+        .with_user("postgres")
+        .with_connect_timeout(Duration::MAX)
+        .build()
+        .unwrap();
+    let connection = connector.connect().await.unwrap();
+    connection.cancel_handle().cancel().await.unwrap();
+}

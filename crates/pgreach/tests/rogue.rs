@@ -228,6 +228,49 @@ async fn the_answer_to_the_tls_request_is_not_trusted() {
     }
 }
 
+/// `prefer` tries without TLS what a server refuses with TLS, but only a refusal of the identity:
+/// what comes after that, or says "not now", has nothing to do with the encryption (as in libpq).
+#[tokio::test]
+async fn prefer_goes_on_in_plaintext_only_after_a_refusal() {
+    let pki = Pki::generate().unwrap();
+    let certificate = pki.server("localhost").issue().unwrap();
+    for (authenticated, state, connections) in [
+        (false, "28000", 2),
+        (false, "28P01", 2),
+        (false, "3D000", 2),
+        (true, "3D000", 1),
+        (false, "57P03", 1),
+    ] {
+        let (chain, key) = (
+            certificate.chain_pem().to_owned(),
+            certificate.key_pem().to_owned(),
+        );
+        let rogue = Rogue::start(move |mut peer: Peer| {
+            let (chain, key) = (chain.clone(), key.clone());
+            async move {
+                if peer.read_startup().await? == Startup::SslRequest {
+                    peer.accept_tls(&chain, &key).await?;
+                    peer.read_startup().await?;
+                }
+                if authenticated {
+                    peer.auth_ok().await?;
+                }
+                peer.error(state, "no").await
+            }
+        })
+        .await
+        .unwrap();
+        let error = connect(&rogue, "sslmode=prefer").await;
+        assert_eq!(error.sqlstate(), Some(state), "{error}");
+        rogue.finished().await.unwrap();
+        assert_eq!(
+            rogue.connections(),
+            connections,
+            "{state}, authenticated: {authenticated}"
+        );
+    }
+}
+
 /// The way to a session, as a real server would send it to a client that it trusts.
 fn transcript() -> Vec<u8> {
     [

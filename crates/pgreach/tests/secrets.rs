@@ -285,7 +285,7 @@ async fn what_holds_a_secret_does_not_show_it() {
         ),
     ];
     let endpoint = Endpoint::tcp("db", 5432);
-    let request = CredentialRequest::new(&endpoint, "orders", Some("app"));
+    let request = CredentialRequest::new(&endpoint, Some("orders"), Some("app"));
     for source in sources {
         shown.debug("a source", &source);
         let credential = source.credential(&request).await.unwrap();
@@ -478,7 +478,7 @@ fn failures(folder: &Path) -> Vec<(&'static str, Result<PgConnectorBuilder, Erro
         ("tcp-refused", plain("port=1")),
         (
             "timeout",
-            plain(&format!("port={deaf}"))
+            plain(&format!("user=scram port={deaf}"))
                 .map(|builder| builder.with_connect_timeout(Duration::from_millis(50))),
         ),
         ("closed", plain(&format!("port={abrupt} sslmode=require"))),

@@ -1,6 +1,9 @@
 //! Servers start, obey, and go.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
 use std::sync::mpsc;
 
@@ -48,6 +51,43 @@ fn settings_hba_and_sql_are_obeyed() {
 }
 
 #[test]
+fn other_users_cannot_reach_the_socket() {
+    let server = Postgres::start().unwrap();
+    let folder = fs::metadata(server.socket_dir()).unwrap();
+    assert_eq!(folder.permissions().mode() & 0o777, 0o700);
+    // The owner of the data is who the server runs under.
+    assert_eq!(folder.uid(), fs::metadata(server.data_dir()).unwrap().uid());
+}
+
+#[test]
+fn quotes_and_backslashes_are_kept_also_by_a_standby() {
+    let awkward = r"'a\b' it's 'q'";
+    let primary = Postgres::builder()
+        .with_setting("cluster_name", awkward)
+        .start()
+        .unwrap();
+    assert_eq!(one(&primary, "show cluster_name"), awkward);
+    let standby = primary.standby().unwrap();
+    assert_eq!(one(&standby, "show cluster_name"), awkward);
+}
+
+#[test]
+fn a_start_waits_for_its_port_to_be_free() {
+    let server = Postgres::start().unwrap();
+    server.stop().unwrap();
+    let squatter = TcpListener::bind(server.addr()).unwrap();
+    std::thread::scope(|scope| {
+        let start = scope.spawn(|| server.start_again());
+        while !server.log().contains("Address already in use") && !start.is_finished() {
+            std::thread::yield_now();
+        }
+        drop(squatter);
+        start.join().unwrap().unwrap();
+    });
+    assert_eq!(one(&server, "select 1"), "1");
+}
+
+#[test]
 fn a_restart_keeps_port_and_data() {
     let server = Postgres::builder()
         .with_sql("create table t (x int)")
@@ -80,6 +120,23 @@ fn a_standby_streams_and_can_be_promoted() {
 }
 
 #[test]
+fn a_server_with_tablespaces_gets_no_standby() {
+    let server = Postgres::start().unwrap();
+    let space = server.socket_dir().join("space");
+    fs::create_dir(&space).unwrap();
+    let owner = fs::metadata(server.data_dir()).unwrap();
+    chown(&space, Some(owner.uid()), Some(owner.gid())).unwrap();
+    server
+        .execute(&format!(
+            "create tablespace elsewhere location '{}'",
+            space.display()
+        ))
+        .unwrap();
+    let error = server.standby().unwrap_err();
+    assert!(error.to_string().contains("tablespace"), "{error}");
+}
+
+#[test]
 fn what_cannot_be_is_an_error() {
     let server = Postgres::start().unwrap();
     let error = server.set_hba(&["local all all nonsense"]).unwrap_err();
@@ -96,7 +153,7 @@ fn what_cannot_be_is_an_error() {
 }
 
 fn pid_of(server: &Postgres) -> String {
-    let file = std::fs::read_to_string(server.data_dir().join("postmaster.pid")).unwrap();
+    let file = fs::read_to_string(server.data_dir().join("postmaster.pid")).unwrap();
     file.lines().next().unwrap().to_owned()
 }
 

@@ -90,7 +90,7 @@ impl NativeTlsBuilder {
     /// [`codes::TLS_ROOTS`] and [`codes::TLS_CRL`] when a file cannot be read or parsed, or when
     /// this platform cannot check revocation; [`codes::TLS_VERSIONS`] when the least version is
     /// above the greatest.
-    pub fn build(self) -> Result<NativeTls, Error> {
+    pub fn build(mut self) -> Result<NativeTls, Error> {
         if let Some(max) = self.max
             && self.min > max
         {
@@ -104,6 +104,7 @@ impl NativeTlsBuilder {
             ));
         }
         let roots = self.roots.load()?;
+        self.roots.forget();
         let crl = if self.crl_files.is_empty() && self.crl_dirs.is_empty() {
             None
         } else {

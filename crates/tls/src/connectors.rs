@@ -153,8 +153,7 @@ fn build(
     }
     let connector = builder.build().map_err(|error| {
         if identity.is_some() {
-            identity_refusal("the client certificate and its key do not fit together")
-                .with_source(error)
+            refused_identity(&error.to_string()).with_source(error)
         } else {
             Error::new(
                 &codes::TLS_SETUP,
@@ -185,7 +184,21 @@ fn parse_identity(identity: &ClientIdentity) -> Result<Identity, Error> {
     })
 }
 
-fn identity_refusal(message: &str) -> Error {
+/// Says why the library does not take an identity that could be parsed. Only OpenSSL's words for a
+/// mismatch are known: `X509_R_KEY_VALUES_MISMATCH` and `X509_R_KEY_TYPE_MISMATCH`, from its
+/// `x509_err.c`.
+fn refused_identity(error: &str) -> Error {
+    let mismatches = ["key values mismatch", "key type mismatch"];
+    if mismatches.iter().any(|words| error.contains(words)) {
+        identity_refusal("the client certificate and its key do not fit together")
+    } else {
+        identity_refusal(format!(
+            "the client certificate and its key cannot be used: {error}"
+        ))
+    }
+}
+
+fn identity_refusal(message: impl AsRef<str>) -> Error {
     Error::new(&codes::TLS_CLIENT_IDENTITY, Stage::TLS, message)
 }
 

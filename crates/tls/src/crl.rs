@@ -185,13 +185,28 @@ fn stamps(files: &[PathBuf], dirs: &[PathBuf]) -> Result<Vec<Stamp>, Error> {
             .map_err(|error| unreadable(dir, error))?;
         paths.sort();
         for path in paths {
-            let found = fs::metadata(&path).map_err(|error| unreadable(&path, error))?;
-            if found.is_file() {
+            if let Some(found) = look(&path)?
+                && found.is_file()
+            {
                 all.push(stamp(path, &found, true));
             }
         }
     }
     Ok(all)
+}
+
+/// Looks at an entry of a directory; `None` when it is gone: whoever renews the lists may remove
+/// one at any time. A link that leads nowhere is not gone, and an error.
+fn look(path: &Path) -> Result<Option<fs::Metadata>, Error> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(_) if vanished(path) => Ok(None),
+        Err(error) => Err(unreadable(path, error)),
+    }
+}
+
+fn vanished(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn read(
@@ -210,14 +225,10 @@ fn read(
     }
     let mut count = 0;
     for stamp in &stamps {
-        let found = count_lists(&stamp.path)?;
-        if found == 0 && !stamp.in_dir {
-            return Err(broken(&stamp.path, "has no revocation list in PEM"));
-        }
-        if found > 0 {
-            add(&mut store, &stamp.path, found)?;
-        }
-        count += found;
+        count += match add_lists(&mut store, stamp) {
+            Err(_) if stamp.in_dir && vanished(&stamp.path) => 0,
+            result => result?,
+        };
     }
     if count == 0 {
         return Err(Error::new(
@@ -233,6 +244,18 @@ fn read(
         stamps,
         store: Arc::new(store.build()),
     })
+}
+
+/// Returns how many lists the file has.
+fn add_lists(store: &mut X509StoreBuilder, stamp: &Stamp) -> Result<usize, Error> {
+    let found = count_lists(&stamp.path)?;
+    if found == 0 && !stamp.in_dir {
+        return Err(broken(&stamp.path, "has no revocation list in PEM"));
+    }
+    if found > 0 {
+        add(store, &stamp.path, found)?;
+    }
+    Ok(found)
 }
 
 /// How many lists a file has; one that cannot be parsed is an error. OpenSSL's own reader would
@@ -315,4 +338,21 @@ fn library(error: impl std::error::Error + Send + Sync + 'static) -> Error {
         "the TLS library could not check for revocation",
     )
     .with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_passed_over_and_a_dangling_link_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list.pem");
+        assert!(look(&path).unwrap().is_none());
+        std::os::unix::fs::symlink(dir.path().join("nowhere"), &path).unwrap();
+        assert!(look(&path).is_err());
+        assert!(stamps(&[], &[dir.path().to_owned()]).is_err());
+        fs::remove_file(&path).unwrap();
+        assert!(stamps(&[path], &[]).is_err(), "a file was asked for");
+    }
 }

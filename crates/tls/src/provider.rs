@@ -173,13 +173,9 @@ impl TlsProvider for NativeTls {
         let mut info = TlsInfo::default();
         info.protocol = self.protocol();
         info.certificate = der.as_deref().and_then(certificate::describe);
-        info.verification = Some(request.verification);
-        info.channel_binding = channel_binding.is_some();
-        Ok(Secured {
-            stream: Box::new(stream),
-            channel_binding,
-            info,
-        })
+        Ok(Secured::new(stream)
+            .with_channel_binding(channel_binding)
+            .with_info(info))
     }
 
     async fn inspect(

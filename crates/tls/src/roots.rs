@@ -1,5 +1,7 @@
 //! Which authorities are trusted.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::path::PathBuf;
 
 use native_tls::Certificate;
@@ -17,8 +19,22 @@ pub struct Roots(Source);
 #[derive(Debug, Clone)]
 enum Source {
     System,
-    Pem(Vec<u8>),
+    Pem(Text),
     File(PathBuf),
+}
+
+#[derive(Clone)]
+struct Text {
+    bytes: Vec<u8>,
+    /// How many there were, also after [`Roots::forget`].
+    len: usize,
+}
+
+/// A combined file has a private key beside the certificates, so none of it is shown.
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.len)
+    }
 }
 
 impl Roots {
@@ -35,7 +51,9 @@ impl Roots {
     /// The certificates of a PEM text, and no others: the system's roots are replaced.
     #[must_use]
     pub fn from_pem(certificates: impl Into<Vec<u8>>) -> Self {
-        Self(Source::Pem(certificates.into()))
+        let bytes = certificates.into();
+        let len = bytes.len();
+        Self(Source::Pem(Text { bytes, len }))
     }
 
     /// The certificates of a PEM file, and no others: the system's roots are replaced. Every
@@ -46,16 +64,26 @@ impl Roots {
         Self(Source::File(path.into()))
     }
 
+    /// Drops the text, which is not needed once it is loaded: it may hold more than certificates.
+    pub(crate) fn forget(&mut self) {
+        if let Source::Pem(text) = &mut self.0 {
+            text.bytes = Vec::new();
+        }
+    }
+
     pub(crate) fn load(&self) -> Result<LoadedRoots, Error> {
         let (bytes, label) = match &self.0 {
             Source::System => return Ok(LoadedRoots::system()),
-            Source::Pem(bytes) => (bytes.clone(), "the given root certificates".to_owned()),
+            Source::Pem(text) => (
+                Cow::Borrowed(text.bytes.as_slice()),
+                "the given root certificates".to_owned(),
+            ),
             Source::File(path) => {
                 let label = format!("root certificate file \"{}\"", path.display());
                 let bytes = std::fs::read(path).map_err(|error| {
                     refusal(format!("{label} cannot be read: {error}")).with_source(error)
                 })?;
-                (bytes, label)
+                (Cow::Owned(bytes), label)
             }
         };
         let certificates = parse(&bytes).map_err(|error| error.with_context(&label))?;

@@ -54,6 +54,31 @@ fn unusable_roots_are_refused_with_file_and_place() {
 }
 
 #[test]
+fn what_was_given_as_text_is_not_shown() {
+    let key = "-----BEGIN PRIVATE KEY-----\nMARKER==\n-----END PRIVATE KEY-----\n";
+    let pem = format!("{}{key}", certificate().0);
+    let roots = Roots::from_pem(pem.clone());
+    let builder = NativeTls::builder().with_roots(roots.clone());
+    let tls = builder.clone().build().unwrap();
+    let as_numbers = format!("{:?}", b"MARKER").replace(' ', "");
+    let as_numbers = as_numbers.trim_matches(['[', ']']);
+    for shown in [
+        format!("{roots:?}"),
+        format!("{builder:?}"),
+        format!("{tls:?}"),
+        format!("{tls:#?}"),
+    ] {
+        let shown = shown.replace([' ', '\n'], "");
+        assert!(
+            !shown.contains("MARKER") && !shown.contains(as_numbers),
+            "{shown}"
+        );
+        let size = format!("Pem({}bytes", pem.len());
+        assert!(shown.contains(&size), "{shown}");
+    }
+}
+
+#[test]
 fn codes_are_distinct_and_complete_sentences() {
     let mut names: Vec<_> = codes::ALL.iter().map(|code| code.name()).collect();
     names.sort_unstable();

@@ -41,11 +41,12 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "local-use NAT64 form of 127.0.0.1, which is loopback",
-        "64:ff9b:1::127.0.0.1 64:ff9b:1:ffff::7f00:1",
+        "64:ff9b:1::127.0.0.1 64:ff9b:1:ffff::7f00:1 64:ff9b:1:7f00:0:100:: 64:ff9b:1:7f:0:1:: \
+         64:ff9b:1:0:7f:0:100:0 64:ff9b:1:7f00:0:100:808:808",
     ),
     (
         "local-use NAT64 (RFC 8215)",
-        "64:ff9b:1::8.8.8.8 64:ff9b:1:7f00:0:100:: 64:ff9b:1::",
+        "64:ff9b:1::8.8.8.8 64:ff9b:1:808:8:800:: 64:ff9b:1::",
     ),
     (
         "6to4 form of 127.0.0.1, which is loopback",
@@ -93,7 +94,8 @@ const REFUSED: &[(&str, &str)] = &[
         "169.254.169.254 169.254.43518 0251.0376.0251.0376 0xa9fea9fe 0xa9.0xfe.0xa9.0xfe 2852039166 \
          025177524776 ::ffff:169.254.169.254 ::ffff:a9fe:a9fe ::169.254.169.254 ::ffff:0:a9fe:a9fe \
          64:ff9b::169.254.169.254 64:ff9b::a9fe:a9fe 64:ff9b:1::a9fe:a9fe 2002:a9fe:a9fe:: \
-         2001::5601:5601 2a00::5efe:a9fe:a9fe",
+         2001::5601:5601 2a00::5efe:a9fe:a9fe 64:ff9b:1:a9fe:a9:fe00:: 64:ff9b:1:a9:fe:a9fe:: \
+         64:ff9b:1:0:a9:fea9:fe00:0",
     ),
     (
         "cloud metadata service (AWS ECS",
@@ -120,6 +122,15 @@ const REFUSED: &[(&str, &str)] = &[
         "fd00:ec2::254 FD00:0EC2:0:0:0:0:0:0254",
     ),
     ("cloud metadata service (Google", "fd20:ce::254"),
+    (
+        "cloud metadata service (Scaleway",
+        "169.254.42.42 169.254.10794 0xa9fe2a2a 2852006442 ::ffff:169.254.42.42 ::ffff:a9fe:2a2a \
+         64:ff9b::a9fe:2a2a 2002:a9fe:2a2a:: fd00:42::42 FD00:0042:0:0:0:0:0:0042",
+    ),
+    (
+        "cloud metadata service (OpenStack",
+        "fe80::a9fe:a9fe FE80::A9FE:A9FE fe80::169.254.169.254 fe80::a9fe:a9fe%1",
+    ),
     (
         "carrier-grade NAT (RFC 6598)",
         "100.64.0.1 100.127.255.255 0x64400001 ::ffff:100.64.0.1 64:ff9b::100.64.0.1 2002:6440:1::",

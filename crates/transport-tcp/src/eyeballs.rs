@@ -12,6 +12,10 @@ use tokio::time::{Instant, timeout_at};
 /// RFC 8305, 5: the recommended Connection Attempt Delay.
 pub(crate) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
+/// How many addresses of one name are tried. Whoever answers for the name decides how many it has, and
+/// each one costs a socket here and a packet to somebody else.
+pub(crate) const MAX_ATTEMPTS: usize = 32;
+
 /// The order in which addresses are tried: as the resolver (RFC 6724) or chance has it, but with the
 /// families taking turns (RFC 8305, 4), so that one broken family costs one delay and not one per
 /// address. Repeated addresses are dropped.

@@ -8,6 +8,22 @@ use pgreach_core::{Code, Endpoint, Error, Stage};
 use crate::codes;
 use crate::options::SocketError;
 
+/// How many items of a list are shown. Lists of addresses can be as long as a stranger wants.
+const SHOWN: usize = 8;
+
+/// The first of `items`, and how many more there are.
+pub(crate) fn list<T: ToString>(
+    items: impl ExactSizeIterator<Item = T>,
+    separator: &str,
+) -> String {
+    let more = items.len().saturating_sub(SHOWN);
+    let mut shown: Vec<_> = items.take(SHOWN).map(|item| item.to_string()).collect();
+    if more > 0 {
+        shown.push(format!("and {more} more"));
+    }
+    shown.join(separator)
+}
+
 /// The operating system's reason in one lower-case phrase.
 pub(crate) fn reason(error: &io::Error) -> String {
     match error.kind() {
@@ -64,16 +80,21 @@ fn rank(failure: &SocketError) -> u8 {
 }
 
 /// The error of a TCP connection that could not be opened to any of its addresses.
-pub(crate) fn tcp(endpoint: &Endpoint, failures: Vec<(SocketAddr, SocketError)>) -> Error {
-    let list = match failures.as_slice() {
+pub(crate) fn tcp(endpoint: &Endpoint, mut failures: Vec<(SocketAddr, SocketError)>) -> Error {
+    if failures.len() > SHOWN {
+        // The sort is stable: within a rank they stay in the order in which they happened.
+        failures.sort_by_key(|(_, failure)| rank(failure));
+    }
+    let failed = match failures.as_slice() {
         [(address, failure)] if names(endpoint, *address) => describe(failure),
-        several => several
-            .iter()
-            .map(|(address, failure)| format!("{address} ({})", describe(failure)))
-            .collect::<Vec<_>>()
-            .join(", "),
+        several => list(
+            several
+                .iter()
+                .map(|(address, failure)| format!("{address} ({})", describe(failure))),
+            ", ",
+        ),
     };
-    let message = format!("could not connect to {}: {list}", place(endpoint));
+    let message = format!("could not connect to {}: {failed}", place(endpoint));
     match failures.into_iter().min_by_key(|(_, f)| rank(f)) {
         Some((address, failure)) => {
             let error = Error::new(code(&failure), Stage::TCP, message);
@@ -192,6 +213,19 @@ mod tests {
              10.0.0.1:5432 (connection refused), 10.0.0.2:5432 (timed out)"
         );
         assert!(error.hint().contains("10.0.0.1:5432"));
+    }
+
+    #[test]
+    fn of_many_failures_the_most_telling_are_listed() {
+        let mut failures: Vec<_> = (1..=20)
+            .map(|n| failed(&format!("[2a00::{n}]:1"), ErrorKind::NetworkUnreachable))
+            .collect();
+        failures.push(failed("10.0.0.1:1", ErrorKind::ConnectionRefused));
+        let error = tcp(&Endpoint::tcp("db", 1), failures);
+        assert_eq!(error.code(), &codes::TCP_REFUSED);
+        let begin = "could not connect to db:1: 10.0.0.1:1 (connection refused), [2a00::1]:1 (";
+        assert!(error.message().starts_with(begin), "{error}");
+        assert!(error.message().ends_with(", and 13 more"), "{error}");
     }
 
     #[test]

@@ -9,7 +9,8 @@ use pgreach_core::{ActiveStage, DialContext, Dialed, Endpoint, Error, Stage, Tra
 use tokio::net::TcpStream;
 
 use crate::builder::TcpTransportBuilder;
-use crate::eyeballs::{ATTEMPT_DELAY, order, race};
+use crate::eyeballs::{ATTEMPT_DELAY, MAX_ATTEMPTS, order, race};
+use crate::failure::list;
 use crate::options::{SocketError, SocketOptions, open};
 use crate::resolve::{check_name, nothing_found};
 use crate::{AddressPolicy, Keepalive, Resolver, SystemResolver, codes, failure};
@@ -25,8 +26,9 @@ use crate::{AddressPolicy, Keepalive, Resolver, SystemResolver, codes, failure};
 /// 3. The addresses themselves are dialled, never the name again, so an answer that changes later
 ///    (DNS rebinding) changes nothing. Several addresses race as in RFC 8305: the families take
 ///    turns, an attempt starts 250 ms after the one before or as soon as that one failed, and the
-///    first connection wins. RFC 8305's waiting for a late AAAA answer does not apply, since a
-///    [`Resolver`] gives all addresses together.
+///    first connection wins. Of a name with more than 32 addresses, the first 32 in this order are
+///    dialled and no others; all of them were judged nevertheless. RFC 8305's waiting for a late AAAA
+///    answer does not apply, since a [`Resolver`] gives all addresses together.
 ///
 /// Dropping the dial closes the sockets of all attempts; nothing goes on but a lookup in tokio's pool
 /// for blocking calls (see [`SystemResolver`]). The dial itself ends no earlier than the operating
@@ -96,7 +98,7 @@ impl TcpTransport {
         stage: &ActiveStage,
     ) -> Result<Vec<SocketAddr>, Error> {
         let (addresses, from) = self.look_up(endpoint).await?;
-        stage.note("addresses", list(&addresses));
+        stage.note("addresses", list(addresses.iter(), ", "));
         stage.note("from", from);
         self.check(endpoint, &addresses)?;
         Ok(addresses)
@@ -130,10 +132,9 @@ impl TcpTransport {
         let Some(first) = refusals.first() else {
             return Ok(());
         };
-        let reasons: Vec<_> = refusals.iter().map(ToString::to_string).collect();
         let mut message = format!(
             "the address policy forbids {endpoint}: {}",
-            reasons.join("; ")
+            list(refusals.iter(), "; ")
         );
         if refusals.len() < addresses.len() {
             message.push_str("; its other addresses are not used either");
@@ -151,9 +152,14 @@ impl TcpTransport {
     async fn dial_tcp(&self, endpoint: &Endpoint, cx: &DialContext) -> Result<Dialed, Error> {
         let stage = cx.enter(Stage::RESOLVE);
         let addresses = self.addresses(endpoint, &stage).await;
-        let addresses = order(stage.end(addresses)?, cx.random_order());
+        let mut addresses = order(stage.end(addresses)?, cx.random_order());
 
         let stage = cx.enter(Stage::TCP);
+        let left_out = addresses.len().saturating_sub(MAX_ATTEMPTS);
+        if left_out > 0 {
+            addresses.truncate(MAX_ATTEMPTS);
+            stage.note("left out", format_args!("{left_out} addresses"));
+        }
         let connected = race(addresses, ATTEMPT_DELAY, |address| {
             // Noted as it begins, so that a report of a deadline tells what was waited for.
             stage.note("trying", address);
@@ -166,10 +172,7 @@ impl TcpTransport {
                     stage.note("local", local);
                 }
                 stage.pass();
-                Ok(Dialed {
-                    stream: Box::new(stream),
-                    endpoint: endpoint.clone().pinned_to(address),
-                })
+                Ok(Dialed::new(stream).with_address(address))
             }
             Err(failures) => Err(stage.fail(failure::tcp(endpoint, failures))),
         }
@@ -193,10 +196,7 @@ impl TcpTransport {
             format!("the Unix socket {endpoint} is not supported on this system"),
         )
         .with_hint("give a TCP host"));
-        Ok(Dialed {
-            stream: stage.end(stream)?,
-            endpoint: endpoint.clone(),
-        })
+        Ok(Dialed::new(stage.end(stream)?))
     }
 }
 
@@ -211,11 +211,6 @@ async fn connect(
         return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused).into());
     }
     Ok((stream, address))
-}
-
-fn list(addresses: &[SocketAddr]) -> String {
-    let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-    addresses.join(", ")
 }
 
 impl Default for TcpTransport {

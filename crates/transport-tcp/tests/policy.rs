@@ -113,6 +113,7 @@ fn a_metadata_service_must_be_named_exactly() {
         .with_allowed(net("::/0"));
     accepts(&wide, "100.64.0.1 169.254.1.1 fd00::1 127.0.0.1");
     let metadata = "169.254.169.254 100.100.100.200 168.63.129.16 fd00:ec2::254 \
+         169.254.42.42 fd00:42::42 fe80::a9fe:a9fe \
          ::ffff:169.254.169.254 64:ff9b::169.254.169.254";
     refuses(&wide, metadata, "cloud metadata service");
     refuses(
@@ -141,6 +142,39 @@ fn a_local_nat64_prefix_can_be_allowed() {
     let policy = AddressPolicy::public_only().with_allowed(net("64:ff9b:1::/48"));
     accepts(&policy, "64:ff9b:1::8.8.8.8 64:ff9b:1:808:8:800::");
     refuses(&policy, "64:ff9b:1::10.0.0.1", "private");
+}
+
+/// The prefix may be shorter than 96 bits, and the address then stands further to the left.
+#[test]
+fn an_allowed_local_nat64_prefix_leads_to_no_machines_own_services() {
+    let allowed = net("64:ff9b:1::/48");
+    let policy = AddressPolicy::public_only().with_allowed(allowed);
+    accepts(&policy, "64:ff9b:1:a01:2:300:: 64:ff9b:1:8:8:808::");
+    refuses(
+        &policy,
+        "64:ff9b:1:a9fe:a9:fe00:: 64:ff9b:1:a9:fe:a9fe:: 64:ff9b:1:0:a9:fea9:fe00:0 \
+         64:ff9b:1:6464:64:c800:: 64:ff9b:1:a83f:81:1000::",
+        "cloud metadata service",
+    );
+    refuses(
+        &policy,
+        "64:ff9b:1:7f00:0:100:808:808 64:ff9b:1:7f00:0:100:: 64:ff9b:1:7f:0:1:: 64:ff9b:1:0:7f:0:100:0",
+        "loopback",
+    );
+    refuses(
+        &policy,
+        "64:ff9b:1:a9fe:1:200:: 64:ff9b:1:a9:fe:102::",
+        "link-local",
+    );
+    let policy = AddressPolicy::only([allowed]);
+    refuses(
+        &policy,
+        "64:ff9b:1:7f00:0:100:: 64:ff9b:1:a9fe:1:200::",
+        "not on the allow list",
+    );
+    refuses(&policy, "64:ff9b:1:a9fe:a9:fe00::", "metadata");
+    let meant = policy.with_allowed(net("127.0.0.1/32"));
+    accepts(&meant, "64:ff9b:1:7f00:0:100::");
 }
 
 #[test]

@@ -65,7 +65,7 @@ async fn an_answer_that_changes_is_never_dialled() {
         match transport.dial(&endpoint, &context()).await {
             Ok(dialled) => {
                 assert_eq!(n % 2, 0);
-                assert_eq!(dialled.endpoint.pinned(), Some(good));
+                assert_eq!(dialled.address, Some(good));
                 let (_server, _) = allowed.accept().await.unwrap();
                 reached += 1;
             }
@@ -128,7 +128,7 @@ async fn a_pinned_endpoint_is_dialled_without_a_question_and_checked_again() {
 
     let pinned = name.clone().pinned_to(good);
     let dialled = transport.dial(&pinned, &context()).await.unwrap();
-    assert_eq!(dialled.endpoint, pinned);
+    assert_eq!(dialled.address, pinned.pinned());
     allowed.accept().await.unwrap();
 
     let pinned = name.pinned_to(bad);

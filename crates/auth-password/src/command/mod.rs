@@ -3,6 +3,7 @@
 mod output;
 mod run;
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
-use pgreach_core::{Credential, CredentialProvider, CredentialRequest, Error};
+use pgreach_core::{Credential, CredentialProvider, CredentialRequest, Error, Secret};
+use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 
 use self::run::{Failure, Invocation};
@@ -27,10 +29,11 @@ type Run = BoxFuture<'static, Answer>;
 /// process and with no standard input. The first line of its standard output is the password; 64 KiB
 /// are the limit. It must end with status 0 within the [timeout](Self::with_timeout).
 ///
-/// Connections that are opened at the same time share one run of the program: the later ones join
-/// the run that is under way. With a [cache](Self::with_cache) the password is then kept for a while;
-/// without one, it is not kept. A server that refuses the password ends both: the next call starts
-/// the program anew.
+/// Connections that are opened at the same time, on the same Tokio runtime, share one run of the
+/// program: the later ones join the run that is under way. With a [cache](Self::with_cache) the
+/// password is then kept for a while; without one, it is not kept. A server that refuses the password
+/// ends both: the next call starts the program anew. Further refusals of that password leave the new
+/// run alone, so that a rotation costs one run however many connections it meets.
 ///
 /// # Cancel safety
 ///
@@ -68,10 +71,15 @@ pub struct CommandPassword {
 #[derive(Default)]
 struct State {
     kept: Option<(Instant, Arc<Credential>)>,
-    /// The run that further calls join. Weak, so that it ends with the last call that waits for it.
-    running: Option<WeakShared<Run>>,
-    /// Raised by each new run and each invalidation: a run that it has left behind may bring
-    /// the refused password, and is neither joined nor kept.
+    /// The run that further calls join, for each runtime: a program's pipes and timer belong to the
+    /// runtime that started it, and stand still when that one is not driven. Weak, so that a run ends
+    /// with the last call that waits for it.
+    running: HashMap<Option<runtime::Id>, WeakShared<Run>>,
+    /// The password that was refused last. Every run in `running` was started after its first
+    /// refusal, and may well bring another.
+    rejected: Option<Secret>,
+    /// Raised by each invalidation: a run that it has left behind may bring the refused password, and
+    /// is neither joined nor kept.
     generation: u64,
 }
 
@@ -140,16 +148,26 @@ impl CommandPassword {
             }
             state.kept = None;
         }
-        if let Some(run) = state.running.as_ref().and_then(WeakShared::upgrade) {
+        // None outside of any runtime, where the run itself will fail.
+        let runtime = Handle::try_current().ok().map(|handle| handle.id());
+        let running = state.running.get(&runtime);
+        if let Some(run) = running.and_then(WeakShared::upgrade) {
             return Err(run);
         }
-        state.generation += 1;
-        let run = self.start(state.generation).boxed().shared();
-        state.running = run.downgrade();
+        // Runtimes come and go; what they left behind is not to pile up.
+        state.running.retain(|_, run| run.upgrade().is_some());
+        let run = self.start(runtime, state.generation).boxed().shared();
+        state
+            .running
+            .extend(run.downgrade().map(|run| (runtime, run)));
         Err(run)
     }
 
-    fn start(&self, generation: u64) -> impl Future<Output = Answer> + Send + 'static {
+    fn start(
+        &self,
+        runtime: Option<runtime::Id>,
+        generation: u64,
+    ) -> impl Future<Output = Answer> + Send + 'static {
         let Self {
             invocation,
             user,
@@ -162,7 +180,7 @@ impl CommandPassword {
                 .map(|secret| crate::password(secret, user.as_deref()));
             let mut state = lock(&state);
             if state.generation == generation {
-                state.running = None;
+                state.running.remove(&runtime);
                 if let (Some(keep), Ok(credential)) = (keep, &answer) {
                     state.kept = Instant::now()
                         .checked_add(keep)
@@ -205,16 +223,25 @@ impl CredentialProvider for CommandPassword {
     }
 
     /// Always true: the next call runs the program. A refused password that is older than the one
-    /// kept now leaves that one alone.
+    /// kept now leaves that one alone, and one that was refused before leaves the run alone that was
+    /// started since.
     fn invalidate(&self, rejected: &Credential) -> bool {
         let mut state = self.lock();
         let newer = state
             .kept
             .as_ref()
             .is_some_and(|(_, kept)| !kept.same_as(rejected));
-        if !newer {
-            state.kept = None;
-            state.running = None;
+        if newer {
+            return true;
+        }
+        state.kept = None;
+        let known = match (&state.rejected, rejected.secret()) {
+            (Some(known), Some(secret)) => known.same_as(secret),
+            _ => false,
+        };
+        if !known {
+            state.rejected = rejected.secret().cloned();
+            state.running.clear();
             state.generation += 1;
         }
         true

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use pgreach_core::{Credential, CredentialProvider, CredentialRequest, Error, Stage};
 
 use self::read::Stamp;
+use crate::blocking::Reads;
 use crate::codes;
 
 /// How long a file must have been left alone before its time stamps are proof that it is unchanged.
@@ -30,6 +31,10 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// Rotate by writing a new file and renaming it: a file that is caught half-written is an error, or
 /// a password that the server refuses.
 ///
+/// A file on a mount that hangs holds one thread of tokio's pool for blocking calls until the mount
+/// answers, and no more than one: a source and its clones read one at a time. The connections that
+/// wait meanwhile end at their deadlines.
+///
 /// # Permissions
 ///
 /// As libpq does with private keys, a file that others can read is refused: allowed are mode 0600
@@ -49,6 +54,7 @@ pub struct FilePassword {
     any_permissions: bool,
     user: Option<String>,
     cached: Arc<Mutex<Option<Cached>>>,
+    reads: Reads,
 }
 
 #[derive(Debug)]
@@ -66,6 +72,7 @@ impl FilePassword {
             any_permissions: false,
             user: None,
             cached: Arc::default(),
+            reads: Reads::new(),
         }
     }
 
@@ -120,9 +127,10 @@ impl CredentialProvider for FilePassword {
     async fn credential(&self, _: &CredentialRequest<'_>) -> Result<Arc<Credential>, Error> {
         let source = self.clone();
         // Secrets are often on network or FUSE mounts, which can block for long.
-        tokio::task::spawn_blocking(move || source.load())
+        self.reads
+            .run(move || source.load())
             .await
-            .unwrap_or_else(|join| {
+            .unwrap_or_else(|cause| {
                 Err(Error::new(
                     &codes::PASSWORD_FILE,
                     Stage::CREDENTIAL,
@@ -131,7 +139,7 @@ impl CredentialProvider for FilePassword {
                         self.path.display()
                     ),
                 )
-                .with_source(join))
+                .with_source(cause))
             })
     }
 
@@ -140,5 +148,28 @@ impl CredentialProvider for FilePassword {
     fn invalidate(&self, _rejected: &Credential) -> bool {
         *self.lock() = None;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use pgreach_core::Endpoint;
+
+    use super::*;
+    use crate::blocking::tests::with_the_only_thread_taken;
+
+    #[test]
+    fn one_read_at_a_time_is_under_way() {
+        let source = FilePassword::new("/nonexistent/password");
+        let endpoint = Endpoint::tcp("db", 5432);
+        let request = CredentialRequest::new(&endpoint, Some("app"), None);
+        with_the_only_thread_taken(|| {
+            for _ in 0..10 {
+                // Dropped at once, as by a deadline.
+                assert!(source.credential(&request).now_or_never().is_none());
+            }
+            assert_eq!(Arc::strong_count(&source.cached), 2, "ours and one read's");
+        });
     }
 }

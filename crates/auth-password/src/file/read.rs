@@ -61,19 +61,39 @@ impl Stamp {
 /// The stamp of the file that `path` leads to now.
 pub(super) fn stamp(path: &Path) -> Result<Stamp, Error> {
     let meta = fs::metadata(path).map_err(|error| unreadable(path, error))?;
-    // Before it is opened: opening a pipe without a writer would block for ever.
-    if !meta.is_file() {
-        return Err(error(&codes::PASSWORD_FILE, path, "is not a regular file"));
-    }
+    // Before it is opened too: opening a device can have effects of its own.
+    check_regular(path, &meta)?;
     Ok(Stamp::of(&meta))
+}
+
+fn check_regular(path: &Path, meta: &Metadata) -> Result<(), Error> {
+    if meta.is_file() {
+        return Ok(());
+    }
+    Err(error(&codes::PASSWORD_FILE, path, "is not a regular file"))
+}
+
+/// Opens what may have become something else than a regular file since it was looked at.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    // A pipe without a writer would block the thread for ever, and a terminal could become this
+    // process' own. To a regular file neither flag makes a difference.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY,
+    );
+    options.open(path)
 }
 
 /// The password, with the stamp of the very file that it was read from.
 pub(super) fn read(path: &Path, any_permissions: bool) -> Result<(Stamp, Secret), Error> {
     for _ in 0..TRIES {
-        let mut file = File::open(path).map_err(|error| unreadable(path, error))?;
+        let mut file = open(path).map_err(|error| unreadable(path, error))?;
         // Of the open file, not of the path: the two can differ by now.
         let meta = file.metadata().map_err(|error| unreadable(path, error))?;
+        check_regular(path, &meta)?;
         if !any_permissions {
             check_permissions(path, &meta)?;
         }
@@ -193,6 +213,30 @@ mod tests {
         assert!(
             !stamp.settled(now - Duration::from_secs(60), quiet),
             "a clock that went back"
+        );
+    }
+
+    /// As when the file is replaced by a pipe after it was looked at.
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        let made = std::process::Command::new("mkfifo")
+            .args(["-m", "600"])
+            .arg(&fifo)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        let (done, answer) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(read(&fifo, false).map(drop)));
+        let error = answer
+            .recv_timeout(Duration::from_secs(10))
+            .expect("the read does not return")
+            .unwrap_err();
+        assert_eq!(error.code(), &codes::PASSWORD_FILE);
+        assert!(
+            error.message().ends_with("is not a regular file"),
+            "{error}"
         );
     }
 }

@@ -14,7 +14,7 @@ pub(crate) const MARKER: &str = "m4rker-s3cret";
 pub(crate) async fn ask(source: &dyn CredentialProvider) -> Result<Arc<Credential>, Error> {
     let endpoint = Endpoint::tcp("db.example", 5432);
     source
-        .credential(&CredentialRequest::new(&endpoint, "app", None))
+        .credential(&CredentialRequest::new(&endpoint, Some("app"), None))
         .await
 }
 

@@ -4,15 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use super::connection::{Connection, ConnectionInfo, REPORTED};
 use super::negotiate::Encryption;
 use super::startup::Session;
 use super::{CancelHandle, Settings, session};
+use crate::text::escape_control;
 use crate::{
-    Credential, CredentialRequest, DialContext, Dialed, Endpoint, Error, ErrorKind, Stage,
-    TargetSessionAttrs, Trace, codes,
+    BoxStream, Credential, CredentialRequest, DialContext, Dialed, Endpoint, Error, ErrorKind,
+    Stage, TargetSessionAttrs, Trace, codes,
 };
 
 /// How long the look at a refused certificate may take.
@@ -20,18 +22,23 @@ const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Settings {
     /// Opens one connection to `endpoint`. The caller holds the deadline.
+    ///
+    /// A verdict of the server that is already known stays in `verdict` while another attempt is
+    /// made, so that neither the deadline nor a route that breaks meanwhile can hide it.
     pub(super) async fn open(
         &self,
         endpoint: &Endpoint,
         wanted: TargetSessionAttrs,
         cx: &DialContext,
+        verdict: &mut Option<Error>,
     ) -> Result<Connection, Error> {
         // The dial runs beside the credential's fetch: a token costs no extra time.
         let (credential, dialed) = tokio::try_join!(
             self.fetch(endpoint, cx.trace()),
             self.transport.dial(endpoint, cx)
         )?;
-        let error = match self.authenticate(&credential, dialed, cx).await {
+        let way = Way::new(endpoint, cx);
+        let error = match self.authenticate(&credential, dialed, way, verdict).await {
             Ok(connection) => return self.check_session(connection, wanted, cx.trace()).await,
             Err(error) => error,
         };
@@ -39,21 +46,34 @@ impl Settings {
         if !refused || !self.credentials.invalidate(&credential) {
             return Err(error);
         }
-        let fresh = self.fetch(endpoint, cx.trace()).await?;
-        if fresh.same_as(&credential) {
-            return Err(error);
+        *verdict = Some(error);
+        let again = async {
+            let fresh = self.fetch(endpoint, cx.trace()).await.ok()?;
+            if fresh.same_as(&credential) {
+                return None;
+            }
+            tracing::debug!(target: "pgreach", %endpoint, "refused; trying once more with a fresh credential");
+            let dialed = self.transport.dial(endpoint, cx).await.ok()?;
+            Some((fresh, dialed))
+        };
+        match (again.await, verdict.take()) {
+            (None, Some(refusal)) => Err(refusal),
+            (Some((fresh, dialed)), refusal) => {
+                // The next verdict is about the fresh credential; until then, the first one stands.
+                *verdict = refusal;
+                let connection = self.authenticate(&fresh, dialed, way, &mut None).await?;
+                *verdict = None;
+                self.check_session(connection, wanted, cx.trace()).await
+            }
+            // The verdict is put there above.
+            (None, None) => Err(Error::new(&codes::CLOSED, Stage::AUTHENTICATION, "refused")),
         }
-        tracing::debug!(target: "pgreach", %endpoint, "refused; trying once more with a fresh credential");
-        let dialed = self.transport.dial(endpoint, cx).await?;
-        let connection = self.authenticate(&fresh, dialed, cx).await?;
-        self.check_session(connection, wanted, cx.trace()).await
     }
 
     async fn fetch(&self, endpoint: &Endpoint, trace: &Trace) -> Result<Arc<Credential>, Error> {
-        let user = self.user.as_deref();
-        let likely_user = user.or(self.system_user.as_deref()).unwrap_or_default();
-        let database = self.database.as_deref().unwrap_or(likely_user);
-        let request = CredentialRequest::new(endpoint, database, user);
+        let request =
+            CredentialRequest::new(endpoint, self.database.as_deref(), self.user.as_deref())
+                .with_default_user(self.default_user.as_deref());
         let stage = trace.enter(Stage::CREDENTIAL);
         let result = self
             .credentials
@@ -78,32 +98,41 @@ impl Settings {
         &self,
         credential: &Arc<Credential>,
         dialed: Dialed,
-        cx: &DialContext,
+        way: Way<'_>,
+        verdict: &mut Option<Error>,
     ) -> Result<Connection, Error> {
-        let endpoint = dialed.endpoint.clone();
-        let plan = Encryption::plan(self.tls.policy, &endpoint);
+        // The endpoint is the one that was asked for: a transport says where it went, and has no
+        // say in what is verified.
+        let endpoint = dialed.pin(way.endpoint);
+        let plan = Encryption::plan(self.tls.policy, way.endpoint);
         let mut ready = Some(dialed);
-        let mut first_failure: Option<Error> = None;
         for (i, encryption) in plan.iter().enumerate() {
-            let dialed = match ready.take() {
-                Some(dialed) => dialed,
-                None => self.transport.dial(&endpoint, cx).await?,
+            let stream = match ready.take() {
+                Some(dialed) => dialed.stream,
+                None => match self.transport.dial(&endpoint, way.cx).await {
+                    Ok(dialed) => dialed.stream,
+                    Err(error) => return Err(verdict.take().unwrap_or(error)),
+                },
             };
             let last = i + 1 == plan.len();
-            match self.attempt(credential, dialed, *encryption, cx).await {
-                Ok(connection) => return Ok(connection),
+            let tried = self.attempt(credential, stream, &endpoint, *encryption, way.cx);
+            match tried.await {
+                Ok(connection) => {
+                    *verdict = None;
+                    return Ok(connection);
+                }
                 Err(failure) if last || !failure.fall_back => {
-                    let error = match first_failure {
+                    let error = match verdict.take() {
                         Some(first) => more_telling(first, failure.error),
                         None => failure.error,
                     };
-                    return Err(self.explain(error, &endpoint, cx).await);
+                    return Err(self.explain(error, &endpoint, way.cx, verdict).await);
                 }
-                Err(failure) => first_failure = Some(failure.error),
+                Err(failure) => *verdict = Some(failure.error),
             }
         }
         // A plan is never empty, and its last attempt returns.
-        Err(first_failure.unwrap_or_else(|| {
+        Err(verdict.take().unwrap_or_else(|| {
             Error::new(&codes::CLOSED, Stage::TLS, "no attempt was made to connect")
         }))
     }
@@ -111,43 +140,38 @@ impl Settings {
     async fn attempt(
         &self,
         credential: &Arc<Credential>,
-        dialed: Dialed,
+        stream: BoxStream,
+        endpoint: &Endpoint,
         encryption: Encryption,
         cx: &DialContext,
     ) -> Result<Connection, Failure> {
         let trace = cx.trace();
         let identity = credential.identity();
-        let negotiated = match self
+        let negotiated = self
             .tls
-            .negotiate(dialed, encryption, identity, trace)
-            .await
-        {
-            Ok(negotiated) => negotiated,
-            Err(error) => {
-                // libpq goes on without TLS when the handshake failed, but not when the answer to
-                // the request was an attack or an error.
-                let tampered = error.code() == &codes::TLS_STUFFED
-                    || error.code() == &codes::TLS_NEGOTIATION
-                    || error.kind() != ErrorKind::Tls;
-                return Err(Failure {
-                    error,
-                    fall_back: !tampered,
-                });
+            .negotiate(stream, endpoint, encryption, identity, trace);
+        let negotiated = negotiated.await.map_err(|error| {
+            // libpq goes on without TLS when the handshake failed, but not when the answer to the
+            // request was an attack or an error.
+            let tampered = error.code() == &codes::TLS_STUFFED
+                || error.code() == &codes::TLS_NEGOTIATION
+                || error.kind() != ErrorKind::Tls;
+            Failure {
+                error,
+                fall_back: !tampered,
             }
-        };
-        let endpoint = negotiated.endpoint.clone();
-        // libpq tries the other encryption only where the server answered with an error.
+        })?;
         let other_encryption = negotiated.tls.is_some() || encryption == Encryption::Plain;
         let (user, database) = self.names(credential).map_err(Failure::last)?;
         let session = self
             .session
-            .begin(negotiated, credential, &user, &database, trace)
+            .begin(negotiated, endpoint, credential, &user, &database, trace)
             .await
-            .map_err(|error| Failure {
-                fall_back: other_encryption && error.sqlstate().is_some(),
-                error,
+            .map_err(|refused| Failure {
+                fall_back: other_encryption && refused.before_authentication,
+                error: refused.error,
             })?;
-        Ok(self.connection(session, endpoint, credential, user, database))
+        Ok(self.connection(session, endpoint.clone(), credential, user, database))
     }
 
     /// The user and the database of the session.
@@ -156,9 +180,9 @@ impl Settings {
             .user
             .as_deref()
             .or_else(|| credential.user())
-            .or(self.system_user.as_deref())
+            .or(self.default_user.as_deref())
             .ok_or_else(|| {
-                let message = "no user was given and the operating system does not name one";
+                let message = "no user was given, neither by the settings nor by the credential";
                 Error::new(&codes::CONFIG_MISSING, Stage::CONFIG, message)
             })?;
         let database = self.database.as_deref().unwrap_or(user);
@@ -194,7 +218,7 @@ impl Settings {
             self.connect_timeout,
         );
         let info = ConnectionInfo {
-            route: self.transport.describe(&endpoint),
+            route: escape_control(&self.transport.describe(&endpoint)),
             endpoint,
             user,
             database,
@@ -227,24 +251,47 @@ impl Settings {
     }
 
     /// Looks at a certificate that was refused, over a stream of its own.
-    async fn explain(&self, error: Error, target: &Endpoint, cx: &DialContext) -> Error {
+    async fn explain(
+        &self,
+        error: Error,
+        target: &Endpoint,
+        cx: &DialContext,
+        verdict: &mut Option<Error>,
+    ) -> Error {
         if !super::explain::can_explain(&error) {
             return error;
         }
-        let deadline = cx
-            .deadline()
-            .min(tokio::time::Instant::now() + EXPLAIN_TIMEOUT);
+        let deadline = cx.deadline().min(Instant::now() + EXPLAIN_TIMEOUT);
         // Its stages are not part of the way.
         let aside = DialContext::new(deadline);
         let look = async {
             let dialed = self.transport.dial(target, &aside).await.ok()?;
-            self.tls.inspect(dialed).await
+            self.tls.inspect(dialed.stream, target).await
         };
-        match tokio::time::timeout_at(deadline, look).await {
-            Ok(Some(certificate)) => super::explain::with_certificate(error, &certificate, target),
-            // What was found stays the error when the look itself fails.
-            Ok(None) | Err(_) => error,
+        // What was found stays the error when the look fails, or when time runs out meanwhile.
+        let code = error.code();
+        *verdict = Some(error);
+        let certificate = tokio::time::timeout_at(deadline, look).await.ok().flatten();
+        let error = verdict
+            .take()
+            .unwrap_or_else(|| Error::new(code, Stage::TLS, code.meaning()));
+        match certificate {
+            Some(certificate) => super::explain::with_certificate(error, &certificate, target),
+            None => error,
         }
+    }
+}
+
+/// What one host is reached with.
+#[derive(Debug, Clone, Copy)]
+struct Way<'a> {
+    endpoint: &'a Endpoint,
+    cx: &'a DialContext,
+}
+
+impl<'a> Way<'a> {
+    fn new(endpoint: &'a Endpoint, cx: &'a DialContext) -> Self {
+        Self { endpoint, cx }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use crate::{AuthMethod, ChannelBinding, Error, RequireAuth, Stage, codes};
 
-/// More SCRAM iterations would keep a core busy for seconds: a server that asks for 2³¹ of them
-/// attacks. PostgreSQL's default is 4,096.
-const MAX_SCRAM_ITERATIONS: u32 = 1_000_000;
+/// More SCRAM iterations would keep a core busy: a server that asks for 2³¹ of them attacks.
+/// PostgreSQL's default is 4,096. The driver has the same bound; here it gets a hint.
+const MAX_SCRAM_ITERATIONS: u32 = 100_000;
 
 /// An authentication request of the server (PostgreSQL manual, "Message Formats").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +33,23 @@ impl AuthRequest {
     }
 }
 
+/// What protects the connection below, as far as SCRAM is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protection {
+    /// No TLS.
+    None,
+    /// TLS whose certificate gives no hash to bind to (Ed25519, RSA-PSS).
+    Unbindable { verified: bool },
+    /// TLS that SCRAM can be bound to.
+    Bindable,
+}
+
 /// What the server may ask for on this connection.
 #[derive(Debug)]
 pub(super) struct Rules {
     require_auth: RequireAuth,
     channel_binding: ChannelBinding,
-    /// Whether this side can bind to the TLS session.
-    binding_possible: bool,
+    encryption: Protection,
     has_password: bool,
     /// The request that the exchange began with.
     begun: Option<AuthRequest>,
@@ -49,13 +59,13 @@ impl Rules {
     pub(super) fn new(
         require_auth: RequireAuth,
         channel_binding: ChannelBinding,
-        binding_possible: bool,
+        encryption: Protection,
         has_password: bool,
     ) -> Self {
         Self {
             require_auth,
             channel_binding,
-            binding_possible,
+            encryption,
             has_password,
             begun: None,
         }
@@ -91,6 +101,7 @@ impl Rules {
                     "server requested SCRAM authentication",
                 )?;
                 self.require_binding(plus)?;
+                self.forbid_downgrade(plus)?;
                 self.need_password()?;
             }
             _ => {}
@@ -107,7 +118,7 @@ impl Rules {
 
     /// Whether the driver binds SCRAM to the TLS session when the server offers it.
     fn may_bind(&self) -> bool {
-        self.binding_possible && self.channel_binding != ChannelBinding::Disable
+        self.encryption == Protection::Bindable && self.channel_binding != ChannelBinding::Disable
     }
 
     fn parse(&self, body: &[u8]) -> Result<AuthRequest, Error> {
@@ -172,7 +183,7 @@ impl Rules {
         if self.channel_binding != ChannelBinding::Require {
             return Ok(());
         }
-        let message = if !self.binding_possible {
+        let message = if self.encryption != Protection::Bindable {
             "channel binding required, but there is no TLS session that can be bound to"
         } else if !offered {
             "channel binding required, but the server did not ask for an authentication with channel binding"
@@ -184,6 +195,27 @@ impl Rules {
             Stage::AUTHENTICATION,
             message,
         ))
+    }
+
+    /// Without a binding the driver tells the server that it could not bind anyway, so the server
+    /// cannot find out that somebody in between took the offer, or TLS, away. libpq fails here, too.
+    fn forbid_downgrade(&self, plus: bool) -> Result<(), Error> {
+        let (message, hint) = match self.encryption {
+            Protection::None if plus => (
+                "server offered channel binding over a connection without TLS",
+                "somebody between here and the server may have removed TLS: set sslmode=verify-full",
+            ),
+            Protection::Unbindable { verified: false }
+                if self.channel_binding != ChannelBinding::Disable =>
+            {
+                (
+                    "the server's certificate gives nothing to bind to, and it was not verified",
+                    "set sslmode=verify-full, or channel_binding=disable",
+                )
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::new(&codes::CHANNEL_BINDING, Stage::AUTHENTICATION, message).with_hint(hint))
     }
 
     fn need_password(&self) -> Result<(), Error> {
@@ -237,9 +269,14 @@ mod tests {
     const SCRAM: &[u8] = b"\0\0\0\x0aSCRAM-SHA-256\0\0";
     const SCRAM_PLUS: &[u8] = b"\0\0\0\x0aSCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0";
 
-    fn judge(require: &str, binding: ChannelBinding, possible: bool, body: &[u8]) -> String {
+    fn judge(require: &str, binding: ChannelBinding, tls: bool, body: &[u8]) -> String {
         let require = require.parse().unwrap();
-        match Rules::new(require, binding, possible, true).judge(body) {
+        let protection = if tls {
+            Protection::Bindable
+        } else {
+            Protection::None
+        };
+        match Rules::new(require, binding, protection, true).judge(body) {
             Ok(_) => "ok".into(),
             Err(error) => error.code().name().into(),
         }
@@ -309,9 +346,33 @@ mod tests {
     }
 
     #[test]
+    fn a_stripped_offer_is_noticed() {
+        use ChannelBinding::{Disable, Prefer};
+        let unbindable = |verified| Protection::Unbindable { verified };
+        for (protection, binding, offer, sound) in [
+            (Protection::None, Prefer, SCRAM, true),
+            (Protection::None, Prefer, SCRAM_PLUS, false),
+            (Protection::None, Disable, SCRAM_PLUS, false),
+            (unbindable(true), Prefer, SCRAM_PLUS, true),
+            (unbindable(false), Prefer, SCRAM, false),
+            (unbindable(false), Prefer, SCRAM_PLUS, false),
+            (unbindable(false), Disable, SCRAM, true),
+        ] {
+            let mut rules = Rules::new(RequireAuth::any(), binding, protection, true);
+            let judged = rules.judge(offer);
+            assert_eq!(judged.is_ok(), sound, "{protection:?} {binding} {offer:?}");
+        }
+    }
+
+    #[test]
     fn needs_a_password_where_one_is_asked_for() {
         for body in [CLEARTEXT, MD5, SCRAM] {
-            let mut rules = Rules::new(RequireAuth::any(), ChannelBinding::Prefer, false, false);
+            let mut rules = Rules::new(
+                RequireAuth::any(),
+                ChannelBinding::Prefer,
+                Protection::None,
+                false,
+            );
             assert_eq!(
                 rules.judge(body).unwrap_err().code(),
                 &codes::AUTH_NO_PASSWORD
@@ -322,7 +383,12 @@ mod tests {
     #[test]
     fn accepts_the_end_of_an_exchange() {
         let none_forbidden = "scram-sha-256".parse().unwrap();
-        let mut rules = Rules::new(none_forbidden, ChannelBinding::Prefer, false, true);
+        let mut rules = Rules::new(
+            none_forbidden,
+            ChannelBinding::Prefer,
+            Protection::None,
+            true,
+        );
         for body in [
             SCRAM,
             b"\0\0\0\x0br=n,s=cw==,i=4096".as_slice(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::negotiate::missing_provider;
 use super::startup::SessionRequest;
 use super::{Handler, MessageHandler, PgConnector, Settings, Tls};
 use crate::{
@@ -13,6 +14,9 @@ use crate::{
 
 /// How long a connection to one host may take, when nothing else was said: 30 seconds.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A longer one is cut to this: a moment that far ahead may not exist on the system's clock.
+const MAX_CONNECT_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The longest message that is taken from a server once the session is ready: 1 GiB, the longest
 /// that PostgreSQL itself can make.
@@ -48,6 +52,7 @@ pub struct PgConnectorBuilder {
     tls_policy: TlsPolicy,
     endpoints: Vec<Endpoint>,
     user: Option<String>,
+    default_user: Option<Option<String>>,
     database: Option<String>,
     application_name: Option<String>,
     options: Option<String>,
@@ -101,9 +106,17 @@ impl PgConnectorBuilder {
         self
     }
 
-    /// The user. Default: the credential's, else the operating system's user name.
+    /// The user. Default: the credential's, else [`with_default_user`](Self::with_default_user)'s.
     pub fn with_user(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
+        self
+    }
+
+    /// The user where neither this builder nor the credential names one. Default: the operating
+    /// system's user name. With `None`, a connection without a user is an error: for programs whose
+    /// own account is nobody's business.
+    pub fn with_default_user(mut self, user: Option<String>) -> Self {
+        self.default_user = Some(user);
         self
     }
 
@@ -156,7 +169,7 @@ impl PgConnectorBuilder {
     }
 
     /// How long a connection to one host may take, from the first look-up to the checked session:
-    /// the one deadline over all stages. Default: [`DEFAULT_CONNECT_TIMEOUT`].
+    /// the one deadline over all stages. Default: [`DEFAULT_CONNECT_TIMEOUT`]; at most a year.
     pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
         self
@@ -198,13 +211,17 @@ impl PgConnectorBuilder {
                 return Err(invalid(format!("{setting} contains a NUL character")));
             }
         }
-        let connect_timeout = self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT);
+        let connect_timeout = self
+            .connect_timeout
+            .unwrap_or(DEFAULT_CONNECT_TIMEOUT)
+            .min(MAX_CONNECT_TIMEOUT);
         if connect_timeout.is_zero() {
             return Err(invalid("connect_timeout must be more than zero"));
         }
-        let system_user = match &self.user {
-            Some(_) => None,
-            None => whoami::username().ok(),
+        let default_user = match (&self.user, self.default_user) {
+            (Some(_), _) => None,
+            (None, Some(given)) => given,
+            (None, None) => whoami::username().ok(),
         };
         Ok(PgConnector(Arc::new(Settings {
             transport,
@@ -217,7 +234,7 @@ impl PgConnectorBuilder {
             },
             endpoints: self.endpoints,
             user: self.user,
-            system_user,
+            default_user,
             database: self.database,
             session: SessionRequest {
                 require_auth: self.require_auth,
@@ -240,12 +257,7 @@ impl PgConnectorBuilder {
             return Ok(());
         }
         if self.tls_provider.is_none() {
-            let message = "TLS is asked for and no TLS provider was given";
-            return Err(Error::new(
-                &codes::TLS_PROVIDER_MISSING,
-                Stage::CONFIG,
-                message,
-            ));
+            return Err(missing_provider());
         }
         let weak = matches!(policy.mode(), SslMode::Allow | SslMode::Prefer);
         if weak && policy.negotiation() == SslNegotiation::Direct {

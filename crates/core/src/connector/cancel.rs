@@ -70,7 +70,7 @@ impl CancelHandle {
         match tokio::time::timeout_at(deadline, self.0.send(&trace, deadline)).await {
             Ok(result) => result,
             Err(_) => {
-                let stage = trace.current().unwrap_or(Stage::CANCEL);
+                let stage = trace.fail_last().unwrap_or(Stage::CANCEL);
                 let message = format!(
                     "cancel request to {} did not go through within {:?} (stage {stage})",
                     self.0.endpoint, self.0.timeout
@@ -86,10 +86,14 @@ impl Inner {
         let cx = DialContext::new(deadline).with_trace(trace.clone());
         let dialed = self.transport.dial(&self.endpoint, &cx).await?;
         let identity = self.identity.as_ref();
-        let Negotiated { mut stream, .. } = self
-            .tls
-            .negotiate(dialed, self.encryption, identity, trace)
-            .await?;
+        let negotiated = self.tls.negotiate(
+            dialed.stream,
+            &self.endpoint,
+            self.encryption,
+            identity,
+            trace,
+        );
+        let Negotiated { mut stream, .. } = negotiated.await?;
         let stage = trace.enter(Stage::CANCEL);
         // The token knows whether the connection is encrypted; the handover adds nothing.
         let handover = Handover { binding: None };

@@ -259,7 +259,9 @@ impl ConnectionInfo {
         self.parameter("server_version")
     }
 
-    /// A parameter as the server reported it when the session began.
+    /// A parameter as the server reported it when the session began: `server_version`,
+    /// `in_hot_standby`, `default_transaction_read_only`, `is_superuser`, `session_authorization`,
+    /// `server_encoding`, `standard_conforming_strings` or `TimeZone`.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str)

@@ -23,7 +23,7 @@ const MAX_STARTUP_MESSAGE: usize = 64 * 1024;
 const MAX_STARTUP_BYTES: usize = 1024 * 1024;
 
 /// The message types that a server may send before the session is ready.
-const STARTUP_TYPES: &[u8] = b"RKSENZv";
+const STARTUP_TYPES: &[u8] = b"RKSENZ";
 
 /// What the guard saw, shared with the connector that must explain a failure.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +34,7 @@ struct State {
     violation: Option<Error>,
     backend_pid: Option<i32>,
     method: Option<AuthRequest>,
+    authenticated: bool,
     bytes: usize,
 }
 
@@ -55,6 +56,11 @@ impl Observed {
     /// The first thing that the server asked for.
     pub(super) fn method(&self) -> Option<AuthRequest> {
         self.with(|state| state.method)
+    }
+
+    /// Whether the server has accepted the identity.
+    pub(super) fn authenticated(&self) -> bool {
+        self.with(|state| state.authenticated)
     }
 
     /// Whether the server sent anything at all.
@@ -238,6 +244,7 @@ impl Framer {
                 let request = self.rules.judge(&body)?;
                 observed.with(|state| {
                     state.method.get_or_insert(request);
+                    state.authenticated |= request == AuthRequest::Ok;
                 });
             }
             b'K' => {
@@ -245,7 +252,12 @@ impl Framer {
                     observed.with(|state| state.backend_pid = Some(i32::from_be_bytes(*pid)));
                 }
             }
-            b'Z' => self.ready = true,
+            b'Z' if observed.authenticated() => self.ready = true,
+            b'Z' => {
+                return Err(protocol(
+                    "server began a session before it authenticated the client".into(),
+                ));
+            }
             _ => {}
         }
         Ok(())
@@ -258,11 +270,17 @@ fn protocol(message: String) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::auth_request::Protection;
     use super::*;
     use crate::{ChannelBinding, RequireAuth};
 
     fn feed(chunks: &[&[u8]]) -> (Result<(), Error>, Observed) {
-        let rules = Rules::new(RequireAuth::any(), ChannelBinding::Prefer, false, true);
+        let rules = Rules::new(
+            RequireAuth::any(),
+            ChannelBinding::Prefer,
+            Protection::None,
+            true,
+        );
         let mut framer = Framer::new(rules, 1000);
         let observed = Observed::default();
         for chunk in chunks {
@@ -296,6 +314,7 @@ mod tests {
             (&[b"R\x7f\xff\xff\xff"], "2147483647 bytes"),
             (&[b"E\0\x01\0\x01"], "65537 bytes"),
             (&[b"S\0\0\0\x03"], "3 bytes"),
+            (&[READY], "before it authenticated"),
             (&[OK, READY, huge], "2147483647 bytes"),
             (&[OK, READY, b"D\0\0\x03\xe9"], "1001 bytes"),
         ];

@@ -83,15 +83,19 @@ impl Settings {
         let cx = DialContext::new(deadline)
             .with_trace(trace.clone())
             .with_random_order(self.load_balance_hosts == LoadBalanceHosts::Random);
-        match tokio::time::timeout_at(deadline, self.open(endpoint, wanted, &cx)).await {
+        let mut verdict = None;
+        let opening = self.open(endpoint, wanted, &cx, &mut verdict);
+        match tokio::time::timeout_at(deadline, opening).await {
             Ok(result) => result,
             Err(_) => {
-                let stage = trace.current().unwrap_or(Stage::TCP);
-                let message = format!(
-                    "connection to {endpoint} timed out after {:?} in the stage {stage}",
-                    self.connect_timeout
-                );
-                Err(Error::new(&codes::TIMEOUT, stage, message))
+                let stage = trace.fail_last().unwrap_or(Stage::TCP);
+                Err(verdict.unwrap_or_else(|| {
+                    let message = format!(
+                        "connection to {endpoint} timed out after {:?} in the stage {stage}",
+                        self.connect_timeout
+                    );
+                    Error::new(&codes::TIMEOUT, stage, message)
+                }))
             }
         }
     }
@@ -101,10 +105,10 @@ impl Settings {
 /// side is one, too.
 fn may_try_next(error: &Error) -> bool {
     match error.kind() {
-        ErrorKind::Resolve | ErrorKind::Transport | ErrorKind::Timeout | ErrorKind::Closed => true,
-        ErrorKind::Database => {
-            error.sqlstate() == Some("57P03") || error.code() == &codes::SESSION_ATTRS
-        }
+        ErrorKind::Resolve | ErrorKind::Transport | ErrorKind::Timeout => true,
+        // What is not PostgreSQL, or attacks, gets no second chance elsewhere.
+        ErrorKind::Closed => error.code() != &codes::PROTOCOL,
+        ErrorKind::Database => error.sqlstate() == Some("57P03") || error.stage() == Stage::SESSION,
         _ => false,
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::Instrument as _;
 
+use crate::text::escape_control;
 use crate::{Error, Report};
 
 mod attempt;
@@ -78,8 +79,8 @@ struct Settings {
     tls: Tls,
     endpoints: Vec<crate::Endpoint>,
     user: Option<String>,
-    /// The operating system's user, where no other was given and one could be found.
-    system_user: Option<String>,
+    /// The user where neither the settings nor the credential names one.
+    default_user: Option<String>,
     database: Option<String>,
     session: SessionRequest,
     target_session_attrs: crate::TargetSessionAttrs,
@@ -124,6 +125,6 @@ impl Connector for PgConnector {
             .iter()
             .map(|e| settings.transport.describe(e))
             .collect();
-        routes.join(", or ")
+        escape_control(&routes.join(", or "))
     }
 }

@@ -6,8 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::trace::ActiveStage;
 use crate::{
-    BoxStream, ClientIdentity, Dialed, Endpoint, Error, PeerCertificate, SslMode, SslNegotiation,
-    Stage, TlsInfo, TlsPolicy, TlsProvider, TlsRequest, Trace, codes,
+    BoxStream, ClientIdentity, Endpoint, Error, PeerCertificate, SslMode, SslNegotiation, Stage,
+    TlsInfo, TlsPolicy, TlsProvider, TlsRequest, Trace, codes,
 };
 
 /// SSLRequest: length 8, code 80877103 (PostgreSQL manual, "Message Formats").
@@ -16,7 +16,6 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 /// A stream that PostgreSQL's startup can begin on.
 pub(super) struct Negotiated {
     pub(super) stream: BoxStream,
-    pub(super) endpoint: Endpoint,
     pub(super) tls: Option<Established>,
 }
 
@@ -60,36 +59,25 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    /// Encrypts `dialed`. Cancel-safe: dropping the future closes the stream.
+    /// Encrypts `stream` to `endpoint`. Cancel-safe: dropping the future closes the stream.
     pub(super) async fn negotiate(
         &self,
-        dialed: Dialed,
+        mut stream: BoxStream,
+        endpoint: &Endpoint,
         encryption: Encryption,
         identity: Option<&ClientIdentity>,
         trace: &Trace,
     ) -> Result<Negotiated, Error> {
-        let Dialed {
-            mut stream,
-            endpoint,
-        } = dialed;
         let Encryption::Tls { or_plain } = encryption else {
-            return Ok(Negotiated {
-                stream,
-                endpoint,
-                tls: None,
-            });
+            return Ok(Negotiated { stream, tls: None });
         };
         let stage = trace.enter(Stage::TLS);
-        match self.request_tls(&mut stream, &endpoint).await {
+        match self.request_tls(&mut stream, endpoint).await {
             Ok(true) => {}
             Ok(false) if or_plain => {
                 stage.note("encryption", "none: the server does not support TLS");
                 stage.pass();
-                return Ok(Negotiated {
-                    stream,
-                    endpoint,
-                    tls: None,
-                });
+                return Ok(Negotiated { stream, tls: None });
             }
             Ok(false) => {
                 let message =
@@ -107,16 +95,18 @@ impl Tls {
         };
         match handshake.await {
             Ok(secured) => {
-                note_session(&stage, &secured.info);
+                let mut info = secured.info;
+                info.verification = Some(self.policy.verification());
+                info.channel_binding = secured.channel_binding.is_some();
+                note_session(&stage, &info);
                 stage.pass();
-                let tls = Established {
-                    info: secured.info,
+                let tls = Some(Established {
+                    info,
                     channel_binding: secured.channel_binding,
-                };
+                });
                 Ok(Negotiated {
                     stream: secured.stream,
-                    endpoint,
-                    tls: Some(tls),
+                    tls,
                 })
             }
             Err(error) => Err(stage.fail(error)),
@@ -124,20 +114,17 @@ impl Tls {
     }
 
     fn provider(&self) -> Result<&Arc<dyn TlsProvider>, Error> {
-        self.provider.as_ref().ok_or_else(|| {
-            let message = "TLS is asked for and no TLS provider was given";
-            Error::new(&codes::TLS_PROVIDER_MISSING, Stage::CONFIG, message)
-        })
+        self.provider.as_ref().ok_or_else(missing_provider)
     }
 
     /// Looks at the certificate that a handshake refused.
-    pub(super) async fn inspect(&self, dialed: Dialed) -> Option<PeerCertificate> {
-        let Dialed {
-            mut stream,
-            endpoint,
-        } = dialed;
+    pub(super) async fn inspect(
+        &self,
+        mut stream: BoxStream,
+        endpoint: &Endpoint,
+    ) -> Option<PeerCertificate> {
         let provider = self.provider().ok()?;
-        match self.request_tls(&mut stream, &endpoint).await {
+        match self.request_tls(&mut stream, endpoint).await {
             Ok(true) => provider.inspect(stream, endpoint.host()).await.ok()?,
             Ok(false) | Err(_) => None,
         }
@@ -194,6 +181,11 @@ impl Tls {
             }
         }
     }
+}
+
+pub(super) fn missing_provider() -> Error {
+    let message = "TLS is asked for and no TLS provider was given";
+    Error::new(&codes::TLS_PROVIDER_MISSING, Stage::CONFIG, message)
 }
 
 fn note_session(stage: &ActiveStage, info: &TlsInfo) {

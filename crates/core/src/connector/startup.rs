@@ -9,11 +9,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::config::{self, Config};
 use tokio_postgres::tls::{ChannelBinding as Binding, TlsConnect, TlsStream};
 
-use super::auth_request::Rules;
+use super::auth_request::{Protection, Rules};
 use super::guard::{Guard, Observed};
 use super::negotiate::{Established, Negotiated};
 use super::server_error;
-use crate::{ChannelBinding, Credential, Error, RequireAuth, Stage, Trace, Verification, codes};
+use crate::{
+    ChannelBinding, Credential, Endpoint, Error, RequireAuth, Stage, Trace, Verification, codes,
+};
 
 /// The driver's connection as this crate runs it.
 pub(super) type RawConnection = tokio_postgres::Connection<Guard, Finished<Guard>>;
@@ -42,29 +44,36 @@ impl SessionRequest {
     pub(super) async fn begin(
         &self,
         negotiated: Negotiated,
+        endpoint: &Endpoint,
         credential: &Credential,
         user: &str,
         database: &str,
         trace: &Trace,
-    ) -> Result<Session, Error> {
-        let Negotiated {
-            stream,
-            endpoint,
-            tls,
-        } = negotiated;
+    ) -> Result<Session, Refused> {
+        let Negotiated { stream, tls } = negotiated;
         let stage = trace.enter(Stage::AUTHENTICATION);
         if let Err(error) = check_token_may_leave(credential, tls.as_ref()) {
-            return Err(stage.fail(error));
+            return Err(Refused {
+                error: stage.fail(error),
+                before_authentication: false,
+            });
         }
         let secret = credential
             .secret()
             .map(|s| s.expose())
             .filter(|s| !s.is_empty());
         let binding = tls.as_ref().and_then(|tls| tls.channel_binding.clone());
+        let protection = match &tls {
+            None => Protection::None,
+            Some(_) if binding.is_some() => Protection::Bindable,
+            Some(tls) => Protection::Unbindable {
+                verified: tls.info.verification > Some(Verification::None),
+            },
+        };
         let rules = Rules::new(
             self.require_auth,
             self.channel_binding,
-            binding.is_some(),
+            protection,
             secret.is_some(),
         );
         let (guard, observed) = Guard::new(stream, rules, self.max_message_size);
@@ -111,12 +120,34 @@ impl SessionRequest {
                 })
             }
             Err(error) => {
-                let error = explain(error, &observed, tls.is_some())
+                let with_certificate = tls.is_some() && credential.identity().is_some();
+                let error = explain(error, &observed, with_certificate)
                     .with_context(format!("connection to {endpoint} failed"));
-                Err(stage.fail(error))
+                // "Cannot connect now" says nothing about the encryption.
+                let verdict = error.sqlstate().is_some_and(|state| state != "57P03");
+                let before_authentication = verdict && !observed.authenticated();
+                let error = match error.stage() {
+                    Stage::TLS => {
+                        trace.fail_passed(Stage::TLS);
+                        error
+                    }
+                    _ => stage.fail(error),
+                };
+                Err(Refused {
+                    error,
+                    before_authentication,
+                })
             }
         }
     }
+}
+
+/// A session that did not begin.
+pub(super) struct Refused {
+    pub(super) error: Error,
+    /// Whether the server answered with an error before it had accepted the identity: with another
+    /// encryption, it may answer otherwise.
+    pub(super) before_authentication: bool,
 }
 
 fn check_token_may_leave(credential: &Credential, tls: Option<&Established>) -> Result<(), Error> {
@@ -135,14 +166,14 @@ fn check_token_may_leave(credential: &Credential, tls: Option<&Established>) -> 
     ))
 }
 
-fn explain(error: tokio_postgres::Error, observed: &Observed, over_tls: bool) -> Error {
+fn explain(error: tokio_postgres::Error, observed: &Observed, with_certificate: bool) -> Error {
     if let Some(violation) = observed.take_violation() {
         return violation;
     }
     let translated = server_error::from_driver(error, Stage::AUTHENTICATION);
     // In TLS 1.3 the server's verdict on the client certificate arrives only now.
     let silent = !observed.heard_anything();
-    if over_tls && silent && translated.kind() == crate::ErrorKind::Closed {
+    if with_certificate && silent && translated.kind() == crate::ErrorKind::Closed {
         let message = format!("the server ended the TLS session before it answered: {translated}");
         return Error::new(&codes::TLS_CLOSED, Stage::TLS, message).with_source(translated);
     }

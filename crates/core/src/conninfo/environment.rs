@@ -43,12 +43,15 @@ impl Environment {
     /// The environment of this process.
     #[must_use]
     pub fn process() -> Self {
+        let user = whoami::username().ok();
         Self {
             process: true,
             vars: BTreeMap::new(),
-            home: std::env::home_dir().filter(|home| !home.as_os_str().is_empty()),
+            home: std::env::home_dir()
+                .filter(|home| !home.as_os_str().is_empty())
+                .or_else(|| home_of(user.as_deref()?)),
             // Of the account, not of variables: those can be left over from before an su.
-            user: whoami::username().ok(),
+            user,
         }
     }
 
@@ -190,4 +193,18 @@ impl Conninfo {
 
 fn non_empty(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The home directory of the account, for when `HOME` is set and empty: libpq then asks the system,
+/// and without one its root certificates would silently not be used.
+fn home_of(user: &str) -> Option<PathBuf> {
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    let mut lines = passwd
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>());
+    let fields = lines.find(|fields| fields.first() == Some(&user))?;
+    fields
+        .get(5)
+        .map(PathBuf::from)
+        .filter(|home| home.is_absolute())
 }

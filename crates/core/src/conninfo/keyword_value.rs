@@ -23,16 +23,21 @@ pub(super) fn parse(text: &str, conninfo: &mut Conninfo) -> Result<(), Error> {
         if rest.is_at_end() {
             return Ok(());
         }
-        let position = rest.position();
+        let start = rest.at;
         let name = rest.name();
         rest.skip_spaces();
         if rest.peek() != Some('=') {
-            return Err(missing_equals(name, position, text));
+            return Err(missing_equals(name, uri::position(text, start), text));
         }
         rest.next();
         let known = name == "requiressl" || Keyword::find(name).is_some();
         if !known {
-            return Err(unknown(name, position, after_secret, text));
+            return Err(unknown(
+                name,
+                uri::position(text, start),
+                after_secret,
+                text,
+            ));
         }
         rest.skip_spaces();
         let value = rest.value(name)?;
@@ -63,11 +68,6 @@ impl<'a> Cursor<'a> {
         self.at == self.text.len()
     }
 
-    /// In characters, from 1, as a person counts.
-    fn position(&self) -> usize {
-        uri::position(self.text, self.at)
-    }
-
     fn skip_spaces(&mut self) {
         while self.peek().is_some_and(is_space) {
             self.next();
@@ -83,32 +83,43 @@ impl<'a> Cursor<'a> {
     }
 
     fn value(&mut self, name: &str) -> Result<Zeroizing<String>, Error> {
-        // Never reallocated, so no copy of a secret stays behind.
-        let mut value = Zeroizing::new(String::with_capacity(self.text.len() - self.at));
-        let position = self.position();
+        let start = self.at;
+        let unterminated = || {
+            let position = uri::position(self.text, start);
+            invalid(format!(
+                "unterminated quoted value of \"{name}\" at position {position} in connection string"
+            ))
+            .with_hint(
+                "close the value with a single quote; inside quotes, write \\' and \\\\ for ' and \\",
+            )
+        };
+        // Once for the length: the buffer is never reallocated, so no copy of a secret stays behind.
+        let mut length = 0;
+        let mut ahead = Cursor { ..*self };
+        if !ahead.walk_value(|c| length += c.len_utf8()) {
+            return Err(unterminated());
+        }
+        let mut value = Zeroizing::new(String::with_capacity(length));
+        self.walk_value(|c| value.push(c));
+        Ok(value)
+    }
+
+    /// Walks over a value and hands its characters on. False when its closing quote is missing.
+    fn walk_value(&mut self, mut take: impl FnMut(char)) -> bool {
         let quoted = self.peek() == Some('\'');
         if quoted {
             self.next();
         }
         loop {
             match self.next() {
-                None if quoted => {
-                    return Err(invalid(format!(
-                        "unterminated quoted value of \"{name}\" at position {position} in connection string"
-                    ))
-                    .with_hint(
-                        "close the value with a single quote; inside quotes, write \\' and \\\\ for ' and \\",
-                    ));
-                }
-                None => break,
-                Some('\'') if quoted => break,
-                Some(c) if !quoted && is_space(c) => break,
+                None => return !quoted,
+                Some('\'') if quoted => return true,
+                Some(c) if !quoted && is_space(c) => return true,
                 // A backslash at the very end stands for nothing, as in libpq.
-                Some('\\') => value.extend(self.next()),
-                Some(c) => value.push(c),
+                Some('\\') => self.next().into_iter().for_each(&mut take),
+                Some(c) => take(c),
             }
         }
-        Ok(value)
     }
 }
 

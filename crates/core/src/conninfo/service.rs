@@ -161,6 +161,10 @@ fn read(file: &Path) -> Result<Zeroizing<String>, Error> {
     };
     let read = || {
         let mut bytes = Zeroizing::new(Vec::new());
+        // Looked at before it is opened: opening a pipe would wait for a writer.
+        if !std::fs::metadata(file)?.is_file() {
+            return Err(std::io::Error::other("not a plain file"));
+        }
         let opened = File::open(file)?;
         let size = opened.metadata()?.len().min(MAX_SIZE);
         bytes.reserve_exact(usize::try_from(size).unwrap_or(0) + 1);

@@ -58,8 +58,6 @@ pub struct Settings {
     pub connect_timeout: Option<Duration>,
     /// Whether to encrypt, and what to verify.
     pub sslmode: SslMode,
-    /// Whether `sslmode` is given, in any way.
-    pub sslmode_given: bool,
     /// How TLS begins.
     pub sslnegotiation: SslNegotiation,
     /// The trusted authorities.
@@ -172,7 +170,6 @@ impl Conninfo {
             passfile: self.passfile(environment),
             connect_timeout: self.duration(Keyword::ConnectTimeout, Duration::from_secs)?,
             sslmode,
-            sslmode_given: self.entry(Keyword::SslMode).is_some(),
             sslnegotiation,
             sslrootcert,
             sslcrl: self.sslcrl(environment, sslcrldir.is_some()),

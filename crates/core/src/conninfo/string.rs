@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 use super::{Keyword, keyword_value, uri};
 use crate::{Error, Stage, codes};
 
+/// Far above what anybody writes; bounds the work that a stranger's text can cause.
+const MAX_LENGTH: usize = 64 * 1024;
+
 /// What a secret is shown as.
 const REDACTED: &str = "***";
 
@@ -85,7 +88,7 @@ impl Conninfo {
 
     /// Parses a connection string: `keyword=value …` or a `postgresql://` URI.
     ///
-    /// Only the grammar and the names of the keywords are checked, and nothing is added: an empty
+    /// It has at most 64 KiB. Only the grammar and the names of the keywords are checked, and nothing is added: an empty
     /// string gives no keywords. A keyword that is given twice has its last value.
     ///
     /// # Errors
@@ -93,6 +96,10 @@ impl Conninfo {
     /// not known. The message never repeats what may be a part of a secret.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let mut conninfo = Self::new();
+        if text.len() > MAX_LENGTH {
+            let message = format!("connection string is longer than {MAX_LENGTH} bytes");
+            return Err(Error::new(&codes::CONFIG_INVALID, Stage::CONFIG, message));
+        }
         if let Some(position) = text.chars().position(|c| c == '\0') {
             return Err(Error::new(
                 &codes::CONFIG_INVALID,

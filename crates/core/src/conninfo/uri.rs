@@ -171,7 +171,8 @@ impl Uri<'_> {
             let name = self.decode_parameter(raw_name)?;
             let shown = Shown {
                 name: &name,
-                position: self.position(parameter),
+                uri: self,
+                part: parameter,
                 // An unescaped "&" in a secret makes its rest look like a parameter; and what has no
                 // "=" may be a keyword and its secret in one.
                 hidden: after_secret || raw_value.is_none(),
@@ -266,7 +267,8 @@ impl Uri<'_> {
 /// A parameter's name in an error, as far as it may be shown.
 struct Shown<'a> {
     name: &'a str,
-    position: usize,
+    uri: &'a Uri<'a>,
+    part: &'a str,
     hidden: bool,
 }
 
@@ -275,7 +277,7 @@ impl std::fmt::Display for Shown<'_> {
         if Keyword::find(self.name).is_some() || !self.hidden && looks_like_keyword(self.name) {
             write!(f, " \"{}\"", self.name)
         } else {
-            write!(f, " at position {}", self.position)
+            write!(f, " at position {}", self.uri.position(self.part))
         }
     }
 }

@@ -85,9 +85,10 @@ impl Transport for Tap {
             tap: self.clone(),
             index: streams.len() - 1,
         };
-        Ok(Dialed {
-            stream: Box::new(stream),
-            endpoint: dialed.endpoint,
+        let tapped = Dialed::new(stream);
+        Ok(match dialed.address {
+            Some(address) => tapped.with_address(address),
+            None => tapped,
         })
     }
 

@@ -64,7 +64,8 @@ impl PostgresBuilder {
         self
     }
 
-    /// The lines of `pg_hba.conf`. Default: every local client is trusted.
+    /// The lines of `pg_hba.conf`. Default: every local client is trusted; see [`Postgres`] for
+    /// what that means on a machine with other users.
     pub fn with_hba<S: Into<String>>(mut self, lines: impl IntoIterator<Item = S>) -> Self {
         self.hba = Some(lines.into_iter().map(Into::into).collect());
         self
@@ -176,10 +177,11 @@ pub(super) fn write_settings(
     let mut text = String::new();
     for (name, value) in settings {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{name} = '{}'", value.replace('\'', "''"));
+        let _ = writeln!(text, "{name} = {}", quoted(value));
     }
     let _ = writeln!(text, "port = {port}");
-    let _ = writeln!(text, "unix_socket_directories = '{}'", socket_dir.display());
+    let socket_dir = quoted(&socket_dir.display().to_string());
+    let _ = writeln!(text, "unix_socket_directories = {socket_dir}");
     fs::write(&file, text).map_err(Error::file("write", &file))?;
     set_mode(&file, 0o644)?;
     let main = data.join("postgresql.conf");
@@ -192,6 +194,11 @@ pub(super) fn write_settings(
         fs::write(&main, conf).map_err(Error::file("write", &main))?;
     }
     Ok(())
+}
+
+/// A value as `postgresql.conf` has it: backslashes begin escapes there, as in C.
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\\', r"\\").replace('\'', "''"))
 }
 
 fn write_owned(path: &Path, text: &str, mode: u32, account: &Account) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! A real PostgreSQL server for one test.
 
 mod builder;
+mod place;
 mod process;
 mod sql;
 mod standby;
@@ -20,6 +21,8 @@ use crate::Error;
 use crate::account::Account;
 use crate::servers::ServerBinaries;
 
+use place::Place;
+
 pub use builder::PostgresBuilder;
 pub use sql::Rows;
 
@@ -29,8 +32,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How many ports are tried: another process may take one between the look and the start.
 const PORTS: usize = 10;
 
+/// How long a server that is started again may find its port taken.
+const PORT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a server logs where its port is taken.
+const TAKEN: &str = "Address already in use";
+
 /// A running PostgreSQL server with a data folder of its own, removed when it is dropped: also when
 /// the test panics, and, through a guard process, when the test's process is killed.
+///
+/// While it runs, every local user can log in over TCP, also as a superuser, unless
+/// [`with_hba`](PostgresBuilder::with_hba) says otherwise: do not use it on machines shared with
+/// people you do not trust. The Unix socket is closed to other users, except for root.
 ///
 /// Every function blocks, for some tens of milliseconds as a rule; they may be called inside an
 /// async runtime.
@@ -51,6 +64,8 @@ pub struct Postgres {
     server: ServerBinaries,
     account: Account,
     port: u16,
+    /// But for the port and the folder of the socket.
+    settings: Vec<(String, String)>,
     child: Mutex<Child>,
     // Dropped after the server has ended.
     folder: Place,
@@ -201,7 +216,8 @@ impl Postgres {
         process::end(&mut self.child(), Signal::SIGINT, PATIENCE)
     }
 
-    /// Starts a server that was stopped, on the same port and data.
+    /// Starts a server that was stopped, on the same port and data. Where another program has the
+    /// port meanwhile, as for an outgoing connection, it tries again for some seconds.
     ///
     /// # Errors
     /// It is still running, or does not start.
@@ -210,13 +226,26 @@ impl Postgres {
         if process::exited(&mut child)?.is_none() {
             return Err(Error::State("the server is still running".to_owned()));
         }
-        *child = process::spawn(
-            &self.server,
-            &self.account,
-            &self.data_dir(),
-            &self.log_file(),
-        )?;
-        wait_until_ready(&mut child, &self.server, &self.folder.path, self.port)
+        let deadline = Instant::now() + PORT_PATIENCE;
+        loop {
+            let logged = self.log().len();
+            *child = process::spawn(
+                &self.server,
+                &self.account,
+                &self.data_dir(),
+                &self.log_file(),
+            )?;
+            let ready = wait_until_ready(&mut child, &self.server, &self.folder.path, self.port);
+            let taken = || {
+                let log = self.log();
+                log.get(logged..).is_some_and(|news| news.contains(TAKEN))
+            };
+            if ready.is_ok() || Instant::now() > deadline || !taken() {
+                return ready;
+            }
+            // Not at once: each try adds some lines to the log.
+            thread::sleep(process::TICK * 20);
+        }
     }
 
     /// Freezes the server's main process: new connections are accepted by the system and never
@@ -267,13 +296,14 @@ impl Postgres {
                         account,
                         folder,
                         port,
+                        settings,
                         child: Mutex::new(child),
                     });
                 }
                 Err(error) => {
                     // Whatever state it is in, it must not outlive this function.
                     let _ = process::end(&mut child, Signal::SIGQUIT, PATIENCE);
-                    let taken = read_lossy(&log).contains("Address already in use");
+                    let taken = read_lossy(&log).contains(TAKEN);
                     if !taken {
                         return Err(error);
                     }
@@ -290,44 +320,6 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         // Nobody is left to hear of a failure; the guard tries once more.
         let _ = process::end(&mut self.child(), Signal::SIGQUIT, PATIENCE);
-    }
-}
-
-/// A server's folder, with the guard that removes it when this process is killed.
-#[derive(Debug)]
-struct Place {
-    path: PathBuf,
-    guard: Child,
-}
-
-impl Place {
-    fn make(account: &Account) -> Result<Self, Error> {
-        // Short, because a socket's path has 107 bytes at most.
-        let base = match Path::new("/tmp") {
-            tmp if tmp.is_dir() => tmp.to_owned(),
-            _ => std::env::temp_dir(),
-        };
-        let folder = tempfile::Builder::new()
-            .prefix("pgr-")
-            .tempdir_in(&base)
-            .map_err(Error::file("create a folder in", &base))?;
-        crate::account::set_mode(folder.path(), 0o755)?;
-        account.own(folder.path())?;
-        // The guard is there before the server is: a kill in between leaves nothing behind.
-        let guard = process::spawn_guard(folder.path())?;
-        Ok(Self {
-            path: folder.keep(),
-            guard,
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
-        // Its end of the pipe closes with this.
-        drop(self.guard.stdin.take());
-        let _ = self.guard.wait();
     }
 }
 

@@ -14,8 +14,17 @@ impl Postgres {
     /// dropped before this server, or it merely loses its source.
     ///
     /// # Errors
-    /// The backup fails, or the standby does not start.
+    /// This server has tablespaces, the backup fails, or the standby does not start.
     pub fn standby(&self) -> Result<Self, Error> {
+        // A copy would have links to the same folders, and both servers would write there.
+        let spaces = self.data_dir().join("pg_tblspc");
+        let mut spaces = fs::read_dir(&spaces).map_err(Error::file("read", &spaces))?;
+        if spaces.next().is_some() {
+            return Err(Error::State(
+                "a server with tablespaces cannot have a standby: both would use the same folders"
+                    .to_owned(),
+            ));
+        }
         let source = format!(
             "host={} port={} user={ROLE} application_name=standby",
             self.socket_dir().display(),
@@ -49,7 +58,7 @@ impl Postgres {
                 set_mode(&path, 0o600)?;
                 self.account.own(&path)?;
             }
-            let mut settings = inherited(&self.data_dir())?;
+            let mut settings = self.settings.clone();
             settings.push(("primary_conninfo".to_owned(), source));
             settings.push(("hot_standby".to_owned(), "on".to_owned()));
             Ok(settings)
@@ -99,20 +108,4 @@ impl Postgres {
 fn wanted(path: &Path) -> bool {
     let own = ["postmaster.pid", "postmaster.opts", "pgreach-testkit.conf"].map(Path::new);
     !own.contains(&path) && path.parent() != Some(Path::new("pg_replslot"))
-}
-
-/// The settings of the primary, but for those that every server has its own of.
-fn inherited(data: &Path) -> Result<Vec<(String, String)>, Error> {
-    let file = data.join("pgreach-testkit.conf");
-    let text = fs::read_to_string(&file).map_err(Error::file("read", &file))?;
-    let own = ["port", "unix_socket_directories"];
-    Ok(text
-        .lines()
-        .filter_map(|line| line.split_once(" = "))
-        .filter(|(name, _)| !own.contains(name))
-        .map(|(name, value)| {
-            let value = value.trim_matches('\'').replace("''", "'");
-            (name.to_owned(), value)
-        })
-        .collect())
 }

@@ -61,12 +61,13 @@ pub(super) fn embedded(address: Ipv6Addr) -> Vec<(Form, Ipv4Addr)> {
         // RFC 6052, 2.1.
         [0x64, 0xff9b, 0, 0, 0, 0, ..] => found.push((Form::Nat64, last)),
         // RFC 8215 leaves the prefix length to the operator; RFC 6052, 2.2 places the IPv4 address
-        // around octet 8, which is kept free, for each of them.
+        // around octet 8, which is kept free, for each of them. The last 32 bits come last: of an
+        // address further to the left they hold at most the end.
         [0x64, 0xff9b, 1, ..] => found.extend([
-            (Form::Nat64Local, last),
             (Form::Nat64LocalShort, at([6, 7, 9, 10])),
             (Form::Nat64LocalShort, at([7, 9, 10, 11])),
             (Form::Nat64LocalShort, at([9, 10, 11, 12])),
+            (Form::Nat64Local, last),
         ]),
         // RFC 3056.
         [0x2002, ..] => found.push((Form::SixToFour, at([2, 3, 4, 5]))),

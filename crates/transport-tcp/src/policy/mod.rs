@@ -39,7 +39,15 @@ pub use refusal::Refusal;
 /// IPv4-compatible, IPv4-translated (RFC 7915), NAT64 (RFC 6052 and RFC 8215), 6to4 (RFC 3056),
 /// Teredo (RFC 4380, client and server) and ISATAP (RFC 5214). IPv4-mapped addresses and NAT64's
 /// well-known prefix `64:ff9b::/96` lead to the IPv4 address and nowhere else; there the IPv4 address
-/// alone must pass, so to allow them allow the IPv4 network. Denied networks refuse in any form.
+/// alone must pass, so to allow them allow the IPv4 network. Denied networks refuse in any of these
+/// forms.
+///
+/// The local-use NAT64 prefix `64:ff9b:1::/48` is refused unless it is allowed. Where it is, the IPv4
+/// address in the last 32 bits must pass as well; networks with a prefix shorter than 96 bits have it
+/// elsewhere, and whatever can be read there must not be a metadata, loopback or link-local address.
+///
+/// **NAT64 with a prefix of the network's own** (RFC 6052), inside `2000::/3`, looks like any other
+/// address. Deny your NAT64 prefix where it is not `64:ff9b::/96`.
 ///
 /// The default is `allow_all`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,8 +107,10 @@ impl AddressPolicy {
         self
     }
 
-    /// Refuses the addresses in `network`, whatever else allows them, and in every form in which an
-    /// IPv6 address can carry them.
+    /// Refuses the addresses in `network`, whatever else allows them, and in every form of IPv6
+    /// address that is known to carry them (see [above](Self)). Where the network translates to IPv4
+    /// under a prefix of its own, deny your NAT64 prefix where it is not `64:ff9b::/96`: it cannot be
+    /// recognised.
     #[must_use]
     pub fn with_denied(mut self, network: impl Into<IpNet>) -> Self {
         self.denied.push(canonical(network.into()));
@@ -152,10 +162,16 @@ impl AddressPolicy {
 
     /// Whether a part must pass on its own, rather than merely not be denied. The prefix length of a
     /// local-use NAT64 network is not known; /96 is the usual one, and a reading of all zeros under it
-    /// means that another was used. The network as a whole must be allowed explicitly anyway.
+    /// means that another was used. The network as a whole must be allowed explicitly anyway. Under a
+    /// shorter prefix at most one of the readings is the address; the others are chance, so that only
+    /// what no such network is for is held against them: the translator itself and its surroundings.
     fn counts(&self, form: Form, part: Ipv4Addr) -> bool {
         match form {
-            Form::Nat64LocalShort => false,
+            Form::Nat64LocalShort => {
+                part.is_loopback()
+                    || part.is_link_local()
+                    || ranges::metadata(IpAddr::V4(part)).is_some()
+            }
             Form::Nat64Local => !part.is_unspecified(),
             _ => true,
         }

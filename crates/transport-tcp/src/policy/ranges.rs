@@ -90,6 +90,10 @@ const METADATA: &[(IpAddr, &str)] = &[
         "a cloud metadata service (AWS EKS credentials)",
     ),
     (
+        IpAddr::V4(Ipv4Addr::new(169, 254, 42, 42)),
+        "a cloud metadata service (Scaleway)",
+    ),
+    (
         IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
         "a cloud metadata service (Alibaba Cloud)",
     ),
@@ -112,6 +116,14 @@ const METADATA: &[(IpAddr, &str)] = &[
     (
         IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
         "a cloud metadata service (Google Cloud)",
+    ),
+    (
+        IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
+        "a cloud metadata service (Scaleway)",
+    ),
+    (
+        IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe)),
+        "a cloud metadata service (OpenStack)",
     ),
 ];
 
