@@ -80,3 +80,37 @@ impl Code {
         self.remedy
     }
 }
+
+/// Declares codes as `static`s with docs, and `ALL`, which lists them.
+///
+/// A transport, credential source or TLS provider of another crate declares its own like this:
+///
+/// ```
+/// /// The codes of this crate's errors.
+/// pub mod codes {
+///     pgreach_core::declare_codes! {
+///         SOCKS_REFUSED = "socks-refused", Transport, Backoff,
+///             "The SOCKS proxy refused to open the connection.",
+///             "Allow the database's address in the proxy's rules.";
+///     }
+/// }
+///
+/// assert_eq!(codes::ALL[0].name(), codes::SOCKS_REFUSED.name());
+/// ```
+#[macro_export]
+macro_rules! declare_codes {
+    ($($ident:ident = $name:literal, $kind:ident, $retry:ident, $meaning:literal, $remedy:literal;)*) => {
+        $(
+            #[doc = $meaning]
+            pub static $ident: $crate::Code = $crate::Code::new(
+                $name,
+                $crate::ErrorKind::$kind,
+                $crate::Retry::$retry,
+                $meaning,
+                $remedy,
+            );
+        )*
+        /// All codes that are declared here.
+        pub static ALL: &[&$crate::Code] = &[$(&$ident),*];
+    };
+}

@@ -1,19 +1,6 @@
 //! The codes of this crate's own errors.
 
-use crate::{Code, ErrorKind as Kind, Retry};
-
-macro_rules! codes {
-    ($($ident:ident = $name:literal, $kind:ident, $retry:ident, $meaning:literal, $remedy:literal;)*) => {
-        $(
-            #[doc = $meaning]
-            pub static $ident: Code = Code::new($name, Kind::$kind, Retry::$retry, $meaning, $remedy);
-        )*
-        /// All codes of this crate.
-        pub static ALL: &[&Code] = &[$(&$ident),*];
-    };
-}
-
-codes! {
+crate::declare_codes! {
     CONFIG_INVALID = "config-invalid", Config, Never,
         "A setting has a value that cannot be understood or is out of range.",
         "Correct the setting that the message names.";

@@ -2,25 +2,12 @@
 //!
 //! Those that every TLS library shares are the core's, so that the connector can explain them.
 
-use pgreach_core::{Code, ErrorKind as Kind, Retry};
-
-macro_rules! codes {
-    ($($ident:ident = $name:literal, $kind:ident, $retry:ident, $meaning:literal, $remedy:literal;)*) => {
-        $(
-            #[doc = $meaning]
-            pub static $ident: Code = Code::new($name, Kind::$kind, Retry::$retry, $meaning, $remedy);
-        )*
-        /// The codes that this crate adds to the core's.
-        pub static ALL: &[&Code] = &[$(&$ident),*];
-    };
-}
-
 pub use pgreach_core::codes::{
     TLS_EXPIRED, TLS_HANDSHAKE, TLS_NOT_YET_VALID, TLS_REVOKED, TLS_SELF_SIGNED, TLS_UNKNOWN_CA,
     TLS_WRONG_NAME,
 };
 
-codes! {
+pgreach_core::declare_codes! {
     TLS_CRL_UNAVAILABLE = "tls-crl-unavailable", Tls, Never,
         "It cannot be told whether the server's certificate has been revoked.",
         "Give a current revocation list of every authority in the chain, and every intermediate certificate in sslrootcert.";

@@ -1,19 +1,6 @@
 //! The codes of this crate's errors.
 
-use pgreach_core::{Code, ErrorKind as Kind, Retry};
-
-macro_rules! codes {
-    ($($ident:ident = $name:literal, $kind:ident, $retry:ident, $meaning:literal, $remedy:literal;)*) => {
-        $(
-            #[doc = $meaning]
-            pub static $ident: Code = Code::new($name, Kind::$kind, Retry::$retry, $meaning, $remedy);
-        )*
-        /// All codes of this crate.
-        pub static ALL: &[&Code] = &[$(&$ident),*];
-    };
-}
-
-codes! {
+pgreach_core::declare_codes! {
     HOST_INVALID = "host-invalid", Config, Never,
         "The host is not a name or an address that could be resolved.",
         "Give a DNS name or an IP address alone, without a port, brackets or a scheme.";
