@@ -173,6 +173,9 @@ fn stamps(files: &[PathBuf], dirs: &[PathBuf]) -> Result<Vec<Stamp>, Error> {
     let mut all = Vec::new();
     for path in files {
         let found = fs::metadata(path).map_err(|error| unreadable(path, error))?;
+        if !found.is_file() {
+            return Err(unreadable(path, io::Error::other("it is not a plain file")));
+        }
         all.push(stamp(path.clone(), &found, false));
     }
     for dir in dirs {

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use native_tls::Certificate;
 use pgreach_core::{Error, Stage};
@@ -80,7 +81,7 @@ impl Roots {
             ),
             Source::File(path) => {
                 let label = format!("root certificate file \"{}\"", path.display());
-                let bytes = std::fs::read(path).map_err(|error| {
+                let bytes = read_file(path).map_err(|error| {
                     refusal(format!("{label} cannot be read: {error}")).with_source(error)
                 })?;
                 (Cow::Owned(bytes), label)
@@ -108,6 +109,15 @@ pub(crate) struct LoadedRoots {
     pub(crate) label: String,
     /// Empty for the system's.
     pub(crate) certificates: Vec<Certificate>,
+}
+
+/// Looked at before it is opened: opening a pipe would wait for a writer.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    if std::fs::metadata(path)?.is_file() {
+        std::fs::read(path)
+    } else {
+        Err(io::Error::other("it is not a plain file"))
+    }
 }
 
 impl LoadedRoots {

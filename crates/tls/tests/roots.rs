@@ -51,6 +51,12 @@ fn unusable_roots_are_refused_with_file_and_place() {
     let roots = Roots::from_file(&path);
     let error = NativeTls::builder().with_roots(roots).build().unwrap_err();
     assert!(error.to_string().contains("cannot be read"), "{error}");
+    // A folder, or a pipe that nobody writes to, is not opened.
+    fs::create_dir(&path).unwrap();
+    let roots = Roots::from_file(&path);
+    let error = NativeTls::builder().with_roots(roots).build().unwrap_err();
+    assert!(error.to_string().contains("not a plain file"), "{error}");
+    fs::remove_dir(&path).unwrap();
 }
 
 #[test]
