@@ -32,7 +32,9 @@ pub const DEFAULT_MAX_MESSAGE_SIZE: usize = 1 << 30;
 /// # use pgreach_core::*;
 /// # #[derive(Debug)] struct MyRoute;
 /// # #[async_trait] impl Transport for MyRoute {
-/// #     async fn dial(&self, _: &Endpoint, _: &DialContext) -> Result<Dialed, Error> { unimplemented!() }
+/// #     async fn dial(&self, _: &Endpoint, _: &DialContext) -> Result<Dialed, Error> {
+/// #         Err(Error::new(&codes::CLOSED, Stage::TCP, "not in this example"))
+/// #     }
 /// #     fn describe(&self, endpoint: &Endpoint) -> String { format!("my route to {endpoint}") }
 /// # }
 /// let connector = PgConnector::builder()
