@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
+use crate::text::escape_control;
 use crate::{ConnectionInfo, Error, Outcome, Stage, StageRecord};
 
 /// What [`Connector::check`](crate::Connector::check) found: every stage with its outcome, its time
@@ -27,7 +28,7 @@ impl Report {
     /// the way, that do not occur count as skipped.
     #[must_use]
     pub fn new(
-        route: impl Into<String>,
+        route: impl AsRef<str>,
         mut stages: Vec<StageRecord>,
         usual: impl IntoIterator<Item = Stage>,
         error: Option<Error>,
@@ -48,7 +49,7 @@ impl Report {
         }
         Self {
             ok: error.is_none(),
-            route: route.into(),
+            route: escape_control(route.as_ref()),
             stages,
             error,
             connection,

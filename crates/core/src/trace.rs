@@ -136,11 +136,16 @@ impl Trace {
     fn mark(&self, which: impl Fn(&StageRecord) -> bool) -> Option<Stage> {
         let hop = self.hop.as_deref();
         self.with(|records| {
-            let mut of_hop = records.iter_mut().rev().filter(|record| match hop {
-                Some(hop) => record.hop.as_deref().is_some_and(|of| of.starts_with(hop)),
-                None => true,
-            });
-            let record = of_hop.find(|record| which(record))?;
+            let of_hop = |record: &StageRecord| match (hop, record.hop.as_deref()) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                // The hop itself, or one within it.
+                (Some(hop), Some(of)) => of
+                    .strip_prefix(hop)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')),
+            };
+            let mut newest_first = records.iter_mut().rev();
+            let record = newest_first.find(|record| of_hop(record) && which(record))?;
             record.outcome = Outcome::Failed;
             Some(record.stage)
         })
@@ -236,5 +241,21 @@ impl Drop for ActiveStage {
                 }
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hop_is_not_mistaken_for_one_whose_name_begins_like_it() {
+        let trace = Trace::new();
+        let (short, long) = (trace.with_hop("db:543"), trace.with_hop("db:5432"));
+        drop(short.enter(Stage::TCP));
+        drop(long.with_hop("bastion").enter(Stage::TLS));
+        assert_eq!(short.fail_last(), Some(Stage::TCP));
+        assert_eq!(short.fail_last(), None);
+        assert_eq!(long.fail_last(), Some(Stage::TLS), "a hop within it");
     }
 }

@@ -45,6 +45,9 @@ use pgreach_transport_tcp::{Keepalive, TcpTransport, TcpTransportBuilder};
 /// `sslmode=prefer`, which protects from nothing: say `sslmode=verify-full`, or use
 /// [`PgConnector::builder`], whose default that is.
 ///
+/// The files that the settings name are read at once and on the calling thread, as
+/// [`connector`] does; a program that connects often keeps the connector.
+///
 /// # Errors
 /// Kind Config when the string, the environment or a file is wrong; else the first stage that failed.
 ///

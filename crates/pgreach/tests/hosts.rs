@@ -1,24 +1,24 @@
 //! Several hosts, and which session is acceptable, with a real standby.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 
-use pgreach::conninfo::{Conninfo, Environment};
-use pgreach::{Connector, Error, ErrorKind, PgConnector, assembly};
-use pgreach_testkit::{Postgres, servers};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-fn connector(conninfo: &str) -> PgConnector {
-    let settings = Conninfo::parse(conninfo)
-        .unwrap()
-        .resolve(&Environment::empty())
-        .unwrap();
-    assembly::assemble(&settings).unwrap().build().unwrap()
-}
+use async_trait::async_trait;
+use common::connector;
+use pgreach::prelude::*;
+use pgreach::{Credential, CredentialProvider, CredentialRequest};
+use pgreach_testkit::rogue::{Peer, Rogue};
+use pgreach_testkit::{Postgres, servers};
 
 /// The port of the server that it connects to.
 async fn lands_on(conninfo: &str) -> Result<u16, Error> {
-    let connection = connector(conninfo).connect().await?;
+    let connection = connector(conninfo)?.connect().await?;
     let port = connection.info().endpoint().port();
     // The client that it says it is, is the one that answers.
     let row = connection.query_one("show port", &[]).await?;
@@ -98,7 +98,6 @@ async fn the_next_host_is_tried_unless_a_server_gave_its_verdict() {
         .with_hba(["host all all all reject"])
         .start()
         .unwrap();
-    let starting = Postgres::start().unwrap();
     let (_held, closed) = closed_port();
     // Accepted by the system, and never answered.
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -126,7 +125,6 @@ async fn the_next_host_is_tried_unless_a_server_gave_its_verdict() {
     assert_eq!(error.kind(), ErrorKind::Resolve);
     assert!(error.message().contains(&closed.to_string()), "{error}");
     assert!(error.message().contains("no-such-host.invalid"), "{error}");
-    drop(starting);
 }
 
 #[tokio::test]
@@ -149,4 +147,80 @@ async fn random_order_reaches_every_host_and_every_address() {
         }
     }
     panic!("only {seen:?} of {ports:?} were reached");
+}
+
+/// What the first host's server says before it closes, and whether the second host is asked.
+#[tokio::test]
+async fn what_a_server_says_decides_whether_the_next_one_is_asked() {
+    let good = Postgres::start().unwrap();
+    for (says, next) in [
+        ("57P03", true),
+        ("", true),
+        ("28000", false),
+        ("53300", false),
+        ("3D000", false),
+        ("not PostgreSQL", false),
+    ] {
+        let rogue = Rogue::start(move |mut peer: Peer| async move {
+            peer.read_startup().await?;
+            match says {
+                "" => peer.close().await,
+                "not PostgreSQL" => peer.send(says).await,
+                state => peer.error(state, "no").await,
+            }
+        })
+        .await
+        .unwrap();
+        let conninfo = format!(
+            "host=127.0.0.1,127.0.0.1 port={},{} user=postgres sslmode=disable",
+            rogue.port(),
+            good.port()
+        );
+        let landed = lands_on(&conninfo).await;
+        assert_eq!(landed.is_ok(), next, "{says:?}: {landed:?}");
+    }
+}
+
+/// A refusal is final, even if a further attempt at the same host breaks: no other host sees the
+/// credential, and the user sees the refusal.
+#[tokio::test]
+async fn a_verdict_is_final_though_another_attempt_breaks() {
+    #[derive(Debug, Default)]
+    struct Counting(AtomicUsize);
+
+    #[async_trait]
+    impl CredentialProvider for Counting {
+        async fn credential(&self, _: &CredentialRequest<'_>) -> Result<Arc<Credential>, Error> {
+            let n = self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(Arc::new(Credential::password(format!("wrong {n}"))))
+        }
+
+        fn invalidate(&self, _: &Credential) -> bool {
+            true
+        }
+    }
+
+    let rogue = Rogue::start(|mut peer: Peer| async move {
+        peer.read_startup().await?;
+        if peer.index() == 0 {
+            peer.error("28P01", "wrong password").await
+        } else {
+            peer.close().await
+        }
+    })
+    .await
+    .unwrap();
+    let good = Postgres::start().unwrap();
+    let connector = PgConnector::builder()
+        .with_transport(TcpTransport::new())
+        .with_endpoint(Endpoint::tcp("127.0.0.1", rogue.port()))
+        .with_endpoint(Endpoint::tcp("127.0.0.1", good.port()))
+        .with_tls_policy(TlsPolicy::dangerous_plaintext())
+        .with_user("postgres")
+        .with_credentials(Counting::default())
+        .build()
+        .unwrap();
+    let error = connector.connect().await.unwrap_err();
+    assert_eq!(error.sqlstate(), Some("28P01"), "{error}");
+    assert_eq!(rogue.connections(), 2);
 }

@@ -37,37 +37,44 @@ impl Settings {
             self.fetch(endpoint, cx.trace()),
             self.transport.dial(endpoint, cx)
         )?;
-        let way = Way::new(endpoint, cx);
-        let error = match self.authenticate(&credential, dialed, way, verdict).await {
-            Ok(connection) => return self.check_session(connection, wanted, cx.trace()).await,
-            Err(error) => error,
-        };
-        let refused = matches!(error.sqlstate(), Some("28P01" | "28000"));
-        if !refused || !self.credentials.invalidate(&credential) {
-            return Err(error);
-        }
-        *verdict = Some(error);
-        let again = async {
-            let fresh = self.fetch(endpoint, cx.trace()).await.ok()?;
-            if fresh.same_as(&credential) {
-                return None;
+        let way = Way { endpoint, cx };
+        let first = self.authenticate(&credential, dialed, way, verdict).await;
+        let connection = match first {
+            Ok(connection) => connection,
+            Err(refusal) => {
+                let refused = matches!(refusal.sqlstate(), Some("28P01" | "28000"));
+                if !refused || !self.credentials.invalidate(&credential) {
+                    return Err(refusal);
+                }
+                *verdict = Some(refusal);
+                let second = self.with_fresh_credential(&credential, way).await;
+                match (second, verdict.take()) {
+                    (Ok(connection), _) => connection,
+                    // Only a verdict on the fresh credential takes the place of the first.
+                    (Err(Some(error)), _) if is_verdict(&error) => return Err(error),
+                    (Err(_), Some(refusal)) => return Err(refusal),
+                    (Err(error), None) => return Err(error.unwrap_or_else(nothing_tried)),
+                }
             }
-            tracing::debug!(target: "pgreach", %endpoint, "refused; trying once more with a fresh credential");
-            let dialed = self.transport.dial(endpoint, cx).await.ok()?;
-            Some((fresh, dialed))
         };
-        match (again.await, verdict.take()) {
-            (None, Some(refusal)) => Err(refusal),
-            (Some((fresh, dialed)), refusal) => {
-                // The next verdict is about the fresh credential; until then, the first one stands.
-                *verdict = refusal;
-                let connection = self.authenticate(&fresh, dialed, way, &mut None).await?;
-                *verdict = None;
-                self.check_session(connection, wanted, cx.trace()).await
-            }
-            // The verdict is put there above.
-            (None, None) => Err(Error::new(&codes::CLOSED, Stage::AUTHENTICATION, "refused")),
+        self.check_session(connection, wanted, cx.trace()).await
+    }
+
+    /// One more attempt, if the source has another credential than the one that was refused.
+    async fn with_fresh_credential(
+        &self,
+        rejected: &Credential,
+        way: Way<'_>,
+    ) -> Result<Connection, Option<Error>> {
+        let Way { endpoint, cx } = way;
+        let fresh = self.fetch(endpoint, cx.trace()).await?;
+        if fresh.same_as(rejected) {
+            return Err(None);
         }
+        tracing::debug!(target: "pgreach", %endpoint, "refused; trying once more with a fresh credential");
+        let dialed = self.transport.dial(endpoint, cx).await?;
+        let attempt = self.authenticate(&fresh, dialed, way, &mut None).await;
+        attempt.map_err(Some)
     }
 
     async fn fetch(&self, endpoint: &Endpoint, trace: &Trace) -> Result<Arc<Credential>, Error> {
@@ -132,9 +139,7 @@ impl Settings {
             }
         }
         // A plan is never empty, and its last attempt returns.
-        Err(verdict.take().unwrap_or_else(|| {
-            Error::new(&codes::CLOSED, Stage::TLS, "no attempt was made to connect")
-        }))
+        Err(verdict.take().unwrap_or_else(nothing_tried))
     }
 
     async fn attempt(
@@ -289,12 +294,6 @@ struct Way<'a> {
     cx: &'a DialContext,
 }
 
-impl<'a> Way<'a> {
-    fn new(endpoint: &'a Endpoint, cx: &'a DialContext) -> Self {
-        Self { endpoint, cx }
-    }
-}
-
 /// A failed attempt, and whether the sslmode's next attempt may follow.
 struct Failure {
     error: Error,
@@ -310,12 +309,28 @@ impl Failure {
     }
 }
 
+/// For what cannot be: every way through the attempts leaves an error.
+fn nothing_tried() -> Error {
+    Error::new(&codes::CLOSED, Stage::TLS, "no attempt was made to connect")
+}
+
+/// Whether a server or its certificate was judged, as opposed to a route that broke.
+fn is_verdict(error: &Error) -> bool {
+    let judged = matches!(
+        error.kind(),
+        ErrorKind::Authentication | ErrorKind::Database | ErrorKind::Tls
+    );
+    // "Cannot connect now" judges nobody.
+    judged && error.sqlstate() != Some("57P03")
+}
+
 /// Of the errors of an encrypted and an unencrypted attempt, the one to show. A wrong password or a
 /// certificate that was refused says more than a pg_hba.conf without a line for the other kind of
 /// connection.
 fn more_telling(first: Error, second: Error) -> Error {
-    let unhelpful = |error: &Error| error.code() == &codes::AUTH_HBA;
-    if unhelpful(&first) && !unhelpful(&second) && second.code() != &codes::TLS_NOT_SUPPORTED {
+    let says_little =
+        second.code() == &codes::AUTH_HBA || second.code() == &codes::TLS_NOT_SUPPORTED;
+    if first.code() == &codes::AUTH_HBA && is_verdict(&second) && !says_little {
         second
     } else {
         first
