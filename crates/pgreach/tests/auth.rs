@@ -5,11 +5,10 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use common::{Tap, builder, connect, connector, refused, text};
+use common::{Fixture, Tap, builder, connect, connector, refused, text};
 use pgreach::conninfo::Environment;
 use pgreach::prelude::*;
 use pgreach::{Retry, Stage};
@@ -47,49 +46,15 @@ const SQL: &str = "
     create role md5 login password 'correct';
 ";
 
-struct Fixture {
-    server: Postgres,
-    root: PathBuf,
-}
-
-/// One server for all tests. The kit removes it when this process ends.
 fn fixture() -> &'static Fixture {
     static FIXTURE: OnceLock<Fixture> = OnceLock::new();
     FIXTURE.get_or_init(|| {
-        let pki = Pki::generate().unwrap();
-        let certificate = pki.server("db.internal").issue().unwrap();
-        let server = Postgres::builder()
-            .with_tls(certificate.chain_pem(), certificate.key_pem())
-            .with_setting("password_encryption", "scram-sha-256")
+        let builder = Postgres::builder()
             .with_hba(HBA.iter().copied())
             .with_sql(SQL)
-            .with_sql("create database full_db connection limit 0")
-            .start()
-            .unwrap();
-        let root = server.socket_dir().join("root.crt");
-        fs::write(&root, pki.root_pem()).unwrap();
-        Fixture { server, root }
+            .with_sql("create database full_db connection limit 0");
+        Fixture::start(&Pki::generate().unwrap(), builder)
     })
-}
-
-impl Fixture {
-    fn plain(&self, rest: &str) -> String {
-        let port = self.server.port();
-        format!("host=127.0.0.1 port={port} sslmode=disable dbname=postgres {rest}")
-    }
-
-    fn tls(&self, rest: &str) -> String {
-        format!(
-            "host=db.internal hostaddr=127.0.0.1 port={} sslmode=verify-full sslrootcert={} dbname=postgres {rest}",
-            self.server.port(),
-            self.root.display(),
-        )
-    }
-
-    fn socket(&self, rest: &str) -> String {
-        let (directory, port) = (self.server.socket_dir().display(), self.server.port());
-        format!("host={directory} port={port} dbname=postgres {rest}")
-    }
 }
 
 #[tokio::test]

@@ -145,3 +145,50 @@ async fn a_dropped_connection_leaves_no_session_behind() {
         .await
         .expect("a session is left");
 }
+
+/// A statement that runs on does not keep a dropped connection alive: it gets five seconds.
+#[tokio::test]
+async fn a_running_statement_does_not_keep_a_dropped_connection() {
+    let server = Postgres::builder()
+        .with_version(18)
+        // The server looks whether anybody still listens.
+        .with_setting("client_connection_check_interval", "50ms")
+        .start()
+        .unwrap();
+    let connector = PgConnector::builder()
+        .with_transport(TcpTransport::new())
+        .with_endpoint(Endpoint::unix(server.socket_dir(), server.port()))
+        .with_user("postgres")
+        .build()
+        .unwrap();
+    let connection = connector.connect().await.unwrap();
+    let pid = connection.info().backend_pid().unwrap();
+    let alive = || {
+        let sql = format!(
+            "select count(*) from pg_stat_activity where pid = {pid} and query like '%pg_sleep%'"
+        );
+        server.execute(&sql).unwrap()[0][0].as_deref() == Some("1")
+    };
+    {
+        let sleeping = connection.simple_query("select pg_sleep(600)");
+        tokio::pin!(sleeping);
+        while !alive() {
+            tokio::select! {
+                done = &mut sleeping => panic!("it ended by itself: {done:?}"),
+                () = tokio::time::sleep(Duration::from_millis(5)) => {}
+            }
+        }
+    }
+    let (client, driver, _) = connection.into_parts();
+    drop(client);
+    let error = driver.close().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    let gone = async {
+        while alive() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone)
+        .await
+        .expect("the backend is left");
+}

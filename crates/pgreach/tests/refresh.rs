@@ -11,25 +11,15 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use common::{Tap, builder, connector, text};
+use common::{Fixture, Tap, builder, connector, text};
 use pgreach::prelude::*;
 use pgreach::{Credential, CredentialProvider, CredentialRequest, Stage};
 use pgreach_testkit::{Pki, Postgres};
 
-struct Fixture {
-    server: Postgres,
-    root: PathBuf,
-}
-
-/// One server for all tests. The kit removes it when this process ends.
 fn fixture() -> &'static Fixture {
     static FIXTURE: OnceLock<Fixture> = OnceLock::new();
     FIXTURE.get_or_init(|| {
-        let pki = Pki::generate().unwrap();
-        let certificate = pki.server("db.internal").issue().unwrap();
-        let server = Postgres::builder()
-            .with_tls(certificate.chain_pem(), certificate.key_pem())
-            .with_setting("password_encryption", "scram-sha-256")
+        let builder = Postgres::builder()
             .with_hba([
                 "host all token 127.0.0.1/32 password",
                 "host all role_of_old,role_of_new 127.0.0.1/32 trust",
@@ -39,28 +29,9 @@ fn fixture() -> &'static Fixture {
                 "create role app login password 'fresh';
                  create role token login password 'a.bearer.token';
                  create role role_of_new login",
-            )
-            .start()
-            .unwrap();
-        let root = server.socket_dir().join("root.crt");
-        fs::write(&root, pki.root_pem()).unwrap();
-        Fixture { server, root }
+            );
+        Fixture::start(&Pki::generate().unwrap(), builder)
     })
-}
-
-impl Fixture {
-    fn plain(&self, rest: &str) -> String {
-        let port = self.server.port();
-        format!("host=127.0.0.1 port={port} sslmode=disable dbname=postgres {rest}")
-    }
-
-    fn tls(&self, sslmode: &str, rest: &str) -> String {
-        format!(
-            "host=db.internal hostaddr=127.0.0.1 port={} sslmode={sslmode} sslrootcert={} dbname=postgres {rest}",
-            self.server.port(),
-            self.root.display(),
-        )
-    }
 }
 
 /// A third party's source: gives the credentials in turn, the last one for ever, and counts.
@@ -178,14 +149,14 @@ async fn a_fixed_password_is_tried_once() {
     let fixture = fixture();
     for conninfo in [
         fixture.plain("user=app"),
-        fixture.tls("verify-full", "user=app"),
+        fixture.with_sslmode("verify-full", "user=app"),
     ] {
         let seen = attempt(&conninfo, FixedPassword::new("stale")).await;
         assert_eq!(seen, (Some("auth-refused"), 1), "{conninfo}");
     }
     // libpq's `prefer` is two attempts: with TLS and, as that was refused, without.
     let seen = attempt(
-        &fixture.tls("prefer", "user=app"),
+        &fixture.with_sslmode("prefer", "user=app"),
         FixedPassword::new("stale"),
     )
     .await;
@@ -395,10 +366,13 @@ async fn a_token_leaves_only_over_verified_tls() {
     let refused = Some("auth-unverified-tls");
     for (conninfo, expected) in [
         (fixture.plain(""), refused),
-        (fixture.tls("require", ""), refused),
-        (fixture.tls("verify-ca", ""), refused),
-        (fixture.tls("verify-full", ""), None),
-        (fixture.tls("verify-full", "require_auth=password"), None),
+        (fixture.with_sslmode("require", ""), refused),
+        (fixture.with_sslmode("verify-ca", ""), refused),
+        (fixture.with_sslmode("verify-full", ""), None),
+        (
+            fixture.with_sslmode("verify-full", "require_auth=password"),
+            None,
+        ),
     ] {
         assert_eq!(
             attempt(&conninfo, token()).await,
@@ -431,7 +405,7 @@ async fn a_token_leaves_only_over_verified_tls() {
             .with_user("token")
             .dangerous_allow_unverified_tls()])
     };
-    for conninfo in [fixture.plain(""), fixture.tls("require", "")] {
+    for conninfo in [fixture.plain(""), fixture.with_sslmode("require", "")] {
         assert_eq!(attempt(&conninfo, insists()).await, (None, 1), "{conninfo}");
     }
 }

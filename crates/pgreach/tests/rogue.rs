@@ -1,29 +1,23 @@
 //! Servers that are hostile or are no PostgreSQL: a typed error, and no secret has left.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
 use std::time::Duration;
 
-use pgreach::conninfo::{Conninfo, Environment};
-use pgreach::{Connector, Error, ErrorKind, assembly};
+use common::refused;
+use pgreach::{Error, ErrorKind};
 use pgreach_testkit::rogue::{Peer, Rogue, Startup};
 use pgreach_testkit::{Error as KitError, Pki};
 
 const SECRET: &str = "correct-horse-battery";
 
 async fn connect(rogue: &Rogue, extra: &str) -> Error {
-    let conninfo = format!(
+    refused(&format!(
         "host=localhost hostaddr=127.0.0.1 port={} user=app dbname=app password={SECRET} connect_timeout=20 {extra}",
         rogue.port()
-    );
-    let settings = Conninfo::parse(&conninfo)
-        .unwrap()
-        .resolve(&Environment::empty())
-        .unwrap();
-    let connector = assembly::assemble(&settings).unwrap().build().unwrap();
-    connector
-        .connect()
-        .await
-        .expect_err("nobody is there to connect to")
+    ))
+    .await
 }
 
 /// What a rogue does once the startup message was read.
@@ -377,13 +371,7 @@ async fn floods_take_no_memory() {
                 "host=127.0.0.1 port={} user=app sslmode=disable",
                 rogue.port()
             );
-            let settings = Conninfo::parse(&conninfo)
-                .unwrap()
-                .resolve(&Environment::empty())
-                .unwrap();
-            let connector = assembly::assemble(&settings).unwrap().build().unwrap();
-            let connected = connector.connect().await;
-            match connected {
+            match common::connect(&conninfo).await {
                 // The session may end before the statement is sent, or with it.
                 Ok(connection) => {
                     let asked = connection.simple_query("select 1");

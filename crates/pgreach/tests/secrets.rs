@@ -6,6 +6,7 @@ mod common;
 use std::error::Error as _;
 use std::fmt::{Debug, Write as _};
 use std::io::{self, Read as _};
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
@@ -37,8 +38,7 @@ const DISGUISED: &[&str] = &[
 const HOSTILE: &str = "\u{1b}[31mroot\r\nforged\u{202e}";
 
 struct Fixture {
-    server: Postgres,
-    root: PathBuf,
+    base: common::Fixture,
     chain_pem: String,
     key_pem: String,
 }
@@ -48,7 +48,6 @@ fn fixture() -> &'static Fixture {
     static FIXTURE: OnceLock<Fixture> = OnceLock::new();
     FIXTURE.get_or_init(|| {
         let pki = Pki::generate().unwrap();
-        let certificate = pki.server("db.internal").issue().unwrap();
         let client = pki.client("certificate").issue().unwrap();
         let roles = ["scram", "cleartext", "token", "md5", "certificate", "trust"];
         let roles = roles.map(|role| {
@@ -59,8 +58,7 @@ fn fixture() -> &'static Fixture {
             };
             format!("{md5} create role {role} login password '{MARKER}';")
         });
-        let server = Postgres::builder()
-            .with_tls(certificate.chain_pem(), certificate.key_pem())
+        let builder = Postgres::builder()
             .with_client_ca(pki.root_pem())
             .with_hba([
                 "hostssl all certificate 127.0.0.1/32 cert",
@@ -70,38 +68,28 @@ fn fixture() -> &'static Fixture {
                 "host all certificate 127.0.0.1/32 reject",
                 "host all all 127.0.0.1/32 trust",
             ])
-            .with_setting("password_encryption", "scram-sha-256")
             .with_sql("create role other login password 'else'")
-            .with_sql(roles.concat())
-            .start()
-            .unwrap();
-        let root = server.socket_dir().join("root.crt");
-        fs::write(&root, pki.root_pem()).unwrap();
+            .with_sql(roles.concat());
+        let base = common::Fixture::start(&pki, builder);
         // Only now: the SQL above is the test's own, and holds the marker.
         listen();
         Fixture {
-            server,
-            root,
+            base,
             chain_pem: client.chain_pem().to_owned(),
             key_pem: client.key_pem().to_owned(),
         }
     })
 }
 
+impl Deref for Fixture {
+    type Target = common::Fixture;
+
+    fn deref(&self) -> &Self::Target {
+        &self.base
+    }
+}
+
 impl Fixture {
-    fn plain(&self, rest: &str) -> String {
-        let port = self.server.port();
-        format!("host=127.0.0.1 port={port} sslmode=disable dbname=postgres {rest}")
-    }
-
-    fn tls(&self, rest: &str) -> String {
-        format!(
-            "host=db.internal hostaddr=127.0.0.1 port={} sslmode=verify-full sslrootcert={} dbname=postgres {rest}",
-            self.server.port(),
-            self.root.display(),
-        )
-    }
-
     fn identity(&self) -> ClientIdentity {
         ClientIdentity::from_pem(self.chain_pem.clone(), self.key_pem.clone())
     }

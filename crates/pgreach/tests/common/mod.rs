@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 use pgreach::conninfo::{Conninfo, Environment, Settings};
 use pgreach::prelude::*;
 use pgreach::{BoxStream, DialContext, Dialed, PgConnectorBuilder, Transport, assembly};
+use pgreach_testkit::{Pki, Postgres, PostgresBuilder};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What a connection string means on its own, whatever this process' environment and home hold.
@@ -50,6 +52,52 @@ pub(crate) async fn text(connection: &Connection, sql: &str) -> String {
         .collect();
     assert_eq!(rows.len(), 1, "{sql}");
     rows[0].to_owned()
+}
+
+/// A server for `db.internal`, and how a test writes the way to it.
+pub(crate) struct Fixture {
+    pub(crate) server: Postgres,
+    pub(crate) root: PathBuf,
+}
+
+impl Fixture {
+    /// Starts a server with a certificate of `pki`. It may live in a static: the kit removes the
+    /// server's folder, and with it the root certificate, when this process ends.
+    pub(crate) fn start(pki: &Pki, builder: PostgresBuilder) -> Self {
+        let certificate = pki.server("db.internal").issue().unwrap();
+        let server = builder
+            .with_tls(certificate.chain_pem(), certificate.key_pem())
+            // Not yet the default of PostgreSQL 13.
+            .with_setting("password_encryption", "scram-sha-256")
+            .start()
+            .unwrap();
+        let root = server.socket_dir().join("root.crt");
+        std::fs::write(&root, pki.root_pem()).unwrap();
+        Self { server, root }
+    }
+
+    pub(crate) fn plain(&self, rest: &str) -> String {
+        let port = self.server.port();
+        format!("host=127.0.0.1 port={port} sslmode=disable dbname=postgres {rest}")
+    }
+
+    /// Verified in full.
+    pub(crate) fn tls(&self, rest: &str) -> String {
+        self.with_sslmode("verify-full", rest)
+    }
+
+    pub(crate) fn with_sslmode(&self, sslmode: &str, rest: &str) -> String {
+        format!(
+            "host=db.internal hostaddr=127.0.0.1 port={} sslmode={sslmode} sslrootcert={} dbname=postgres {rest}",
+            self.server.port(),
+            self.root.display(),
+        )
+    }
+
+    pub(crate) fn socket(&self, rest: &str) -> String {
+        let (directory, port) = (self.server.socket_dir().display(), self.server.port());
+        format!("host={directory} port={port} dbname=postgres {rest}")
+    }
 }
 
 /// A route of a third party: TCP and Unix sockets, with every byte that leaves written down.
