@@ -118,10 +118,11 @@ pub fn assemble(settings: &Settings) -> Result<PgConnectorBuilder, Error> {
 
 /// The transport that `settings` ask for: keepalive, `tcp_user_timeout`, `requirepeer`.
 pub fn transport(settings: &Settings) -> TcpTransportBuilder {
-    let keepalive = settings.keepalives.then_some(Keepalive {
-        idle: settings.keepalives_idle,
-        interval: settings.keepalives_interval,
-        count: settings.keepalives_count,
+    let keepalive = settings.keepalives.then(|| {
+        Keepalive::default()
+            .with_idle(settings.keepalives_idle)
+            .with_interval(settings.keepalives_interval)
+            .with_count(settings.keepalives_count)
     });
     let builder = TcpTransport::builder()
         .with_keepalive(keepalive)

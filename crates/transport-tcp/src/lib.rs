@@ -29,7 +29,7 @@
 //!
 //! - `policy`: [`AddressPolicy`], [`Refusal`]
 //! - `resolve`: [`Resolver`], [`SystemResolver`]
-//! - `options`: [`Keepalive`]
+//! - `keepalive`: [`Keepalive`]
 //! - [`codes`]: what can go wrong, and what to change
 
 pub mod codes;
@@ -39,6 +39,7 @@ mod builder;
 mod corpus;
 mod eyeballs;
 mod failure;
+mod keepalive;
 mod options;
 mod policy;
 mod resolve;
@@ -48,7 +49,7 @@ mod unix;
 
 pub use builder::TcpTransportBuilder;
 pub use ipnet::IpNet;
-pub use options::Keepalive;
+pub use keepalive::Keepalive;
 pub use policy::{AddressPolicy, Refusal};
 pub use resolve::{Resolver, SystemResolver};
 pub use transport::TcpTransport;

@@ -8,38 +8,7 @@ use pgreach_core::{Error, Stage};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpSocket;
 
-use crate::codes;
-
-/// TCP keepalive: probes on an idle connection, so that a dead peer is noticed and a firewall does
-/// not forget the connection.
-///
-/// What is `None` is left to the operating system; Linux waits two hours, then probes every 75
-/// seconds, 9 times. Load balancers and NAT gateways forget idle connections much sooner (AWS after
-/// 350 seconds), so `idle` should be shorter than the shortest limit on the way.
-///
-/// ```
-/// use std::time::Duration;
-/// use pgreach_transport_tcp::Keepalive;
-///
-/// let keepalive = Keepalive {
-///     idle: Some(Duration::from_secs(60)),
-///     interval: Some(Duration::from_secs(10)),
-///     count: Some(6),
-/// };
-/// assert_ne!(keepalive, Keepalive::default());
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Keepalive {
-    /// How long a connection is idle before the first probe, in whole seconds from 1, on Linux to
-    /// 32,767 (libpq's `keepalives_idle`). Default: the system's.
-    pub idle: Option<Duration>,
-    /// How long after an unanswered probe the next one follows, in whole seconds from 1, on Linux
-    /// to 32,767 (libpq's `keepalives_interval`). Default: the system's.
-    pub interval: Option<Duration>,
-    /// How many probes may be lost before the connection is given up: from 1, on Linux to 127
-    /// (libpq's `keepalives_count`). Default: the system's.
-    pub count: Option<u32>,
-}
+use crate::{Keepalive, codes};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SocketOptions {

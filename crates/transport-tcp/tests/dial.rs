@@ -100,11 +100,10 @@ async fn hostaddr_is_dialled_and_the_name_is_kept() {
 #[tokio::test]
 async fn all_options_together_work_on_a_live_connection() {
     let (listener, address) = listen().await;
-    let keepalive = Keepalive {
-        idle: Some(Duration::from_secs(60)),
-        interval: Some(Duration::from_secs(10)),
-        count: Some(6),
-    };
+    let keepalive = Keepalive::default()
+        .with_idle(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(10))
+        .with_count(6);
     let mut builder = TcpTransport::builder()
         .with_keepalive(Some(keepalive))
         .with_nodelay(false);
@@ -265,11 +264,7 @@ async fn the_system_keeps_a_scope() {
 
 #[test]
 fn settings_are_checked_when_built() {
-    let idle = Some(Duration::from_millis(1));
-    let keepalive = Keepalive {
-        idle,
-        ..Keepalive::default()
-    };
+    let keepalive = Keepalive::default().with_idle(Duration::from_millis(1));
     let error = TcpTransport::builder()
         .with_keepalive(Some(keepalive))
         .build()
