@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
@@ -27,7 +28,7 @@ pub enum ErrorKind {
     Transport,
     /// An SSH host key is unknown, changed or revoked.
     HostKey,
-    /// An SSH server refused the user or the key.
+    /// An SSH server refused the user or the key, or there was none to offer.
     SshAuth,
     /// TLS could not be established or the server's certificate was not accepted.
     Tls,
@@ -194,6 +195,14 @@ impl Error {
         self
     }
 
+    /// Moves the error to another stage: a transport that dials through another one tells of its own
+    /// stages.
+    #[must_use]
+    pub fn with_stage(mut self, stage: Stage) -> Self {
+        self.0.stage = stage;
+        self
+    }
+
     /// Puts `context` and a colon in front of the message.
     #[must_use]
     pub fn with_context(mut self, context: impl fmt::Display) -> Self {
@@ -203,6 +212,36 @@ impl Error {
             self.0.message
         );
         self
+    }
+
+    /// As an I/O error, for a stream that fails with it. The connector finds it again.
+    #[must_use]
+    pub fn into_io(self) -> io::Error {
+        let kind = match self.kind() {
+            ErrorKind::Timeout => io::ErrorKind::TimedOut,
+            _ => io::ErrorKind::ConnectionReset,
+        };
+        io::Error::new(kind, self)
+    }
+
+    /// The error that a stream failed with, out of its [I/O error](Self::into_io).
+    #[must_use]
+    pub fn of_io(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// The same error again, without its source.
+    #[must_use]
+    pub fn repeat(&self) -> Self {
+        Self(Box::new(Inner {
+            code: self.0.code,
+            stage: self.0.stage,
+            retry: self.0.retry,
+            sqlstate: self.0.sqlstate.clone(),
+            message: self.0.message.clone(),
+            hint: self.0.hint.clone(),
+            source: None,
+        }))
     }
 
     /// What kind of trouble it is.

@@ -39,12 +39,12 @@ impl Report {
             if stages.iter().any(|record| record.stage == *stage) {
                 continue;
             }
-            // Behind the last of those that come before it on the way.
-            let before = |record: &StageRecord| usual.iter().take(i).any(|s| *s == record.stage);
-            let place = stages
-                .iter()
-                .rposition(before)
-                .map_or(stages.len(), |last| last + 1);
+            // Before the first of those that come after it on the way: what the route adds of its own
+            // comes before all of them, and the query after all.
+            let after = |record: &StageRecord| {
+                record.stage == Stage::QUERY || usual.iter().skip(i).any(|s| *s == record.stage)
+            };
+            let place = stages.iter().position(after).unwrap_or(stages.len());
             stages.insert(place, StageRecord::skipped(*stage));
         }
         Self {

@@ -34,14 +34,16 @@ pub(crate) enum Cause {
     Other,
 }
 
+/// The error of the stream below, where it was that.
+pub(crate) fn io(error: &native_tls::Error) -> Option<&io::Error> {
+    error.source()?.downcast_ref()
+}
+
 pub(crate) fn of(error: &native_tls::Error) -> Cause {
     if cfg!(any(target_os = "windows", target_vendor = "apple")) {
         return from_code(&format!("{error:?}"));
     }
-    let io = error
-        .source()
-        .and_then(|source| source.downcast_ref::<io::Error>());
-    match io {
+    match io(error) {
         Some(io) if io.kind() == io::ErrorKind::UnexpectedEof => Cause::Closed,
         Some(_) => Cause::Broken,
         None => from_openssl(&error.to_string()),

@@ -73,6 +73,10 @@ impl Asked<'_> {
 
     /// The error for a failed handshake.
     pub(crate) fn explain(&self, error: native_tls::Error) -> Error {
+        // The route below may know better why its stream broke.
+        if let Some(own) = cause::io(&error).and_then(Error::of_io) {
+            return own.repeat().with_stage(Stage::TLS);
+        }
         self.error(&cause::of(&error), &error).with_source(error)
     }
 

@@ -42,6 +42,7 @@ mod failure;
 mod keepalive;
 mod options;
 mod policy;
+mod quickack;
 mod resolve;
 mod transport;
 #[cfg(unix)]

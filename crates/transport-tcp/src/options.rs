@@ -15,6 +15,7 @@ pub(crate) struct SocketOptions {
     pub(crate) keepalive: Option<Keepalive>,
     pub(crate) user_timeout: Option<Duration>,
     pub(crate) nodelay: bool,
+    pub(crate) quickack: bool,
 }
 
 impl Default for SocketOptions {
@@ -23,6 +24,7 @@ impl Default for SocketOptions {
             keepalive: Some(Keepalive::default()),
             user_timeout: None,
             nodelay: true,
+            quickack: false,
         }
     }
 }
@@ -217,6 +219,7 @@ mod tests {
         }),
         user_timeout: None,
         nodelay: true,
+        quickack: false,
     };
 
     fn opened(options: &SocketOptions) -> [TcpSocket; 2] {
@@ -255,6 +258,7 @@ mod tests {
             keepalive: None,
             user_timeout: None,
             nodelay: false,
+            quickack: false,
         };
         for tcp in opened(&options) {
             assert!(!SockRef::from(&tcp).keepalive().unwrap());

@@ -12,6 +12,7 @@ use crate::builder::TcpTransportBuilder;
 use crate::eyeballs::{ATTEMPT_DELAY, MAX_ATTEMPTS, order, race};
 use crate::failure::list;
 use crate::options::{SocketError, SocketOptions, open};
+use crate::quickack::QuickAck;
 use crate::resolve::{check_name, nothing_found};
 use crate::{AddressPolicy, Keepalive, Resolver, SystemResolver, codes, failure};
 
@@ -56,6 +57,28 @@ impl TcpTransport {
         }
     }
 
+    /// For sessions that stay open and carry others' connections, such as an SSH tunnel's: keepalive
+    /// after 5 s idle, 3 probes 5 s apart, on Linux `TCP_USER_TIMEOUT` of 15 s and
+    /// [`TCP_QUICKACK`](TcpTransportBuilder::with_quickack). A dead peer is found within 20 s.
+    #[must_use]
+    pub fn for_tunnels() -> Self {
+        let every = Duration::from_secs(5);
+        let mut transport = Self::new();
+        transport.options = SocketOptions {
+            keepalive: Some(
+                Keepalive::default()
+                    .with_idle(every)
+                    .with_interval(every)
+                    .with_count(3),
+            ),
+            user_timeout: cfg!(any(target_os = "linux", target_os = "android"))
+                .then_some(Duration::from_secs(15)),
+            quickack: true,
+            ..transport.options
+        };
+        transport
+    }
+
     /// Begins with the defaults and changes some.
     pub fn builder() -> TcpTransportBuilder {
         TcpTransportBuilder::new()
@@ -83,6 +106,12 @@ impl TcpTransport {
     #[must_use]
     pub fn nodelay(&self) -> bool {
         self.options.nodelay
+    }
+
+    /// Whether `TCP_QUICKACK` is set after each read.
+    #[must_use]
+    pub fn quickack(&self) -> bool {
+        self.options.quickack
     }
 
     /// The user that the server of a Unix socket must run as.
@@ -172,7 +201,12 @@ impl TcpTransport {
                     stage.note("local", local);
                 }
                 stage.pass();
-                Ok(Dialed::new(stream).with_address(address))
+                let dialed = if self.options.quickack {
+                    Dialed::new(QuickAck::new(stream))
+                } else {
+                    Dialed::new(stream)
+                };
+                Ok(dialed.with_address(address))
             }
             Err(failures) => Err(stage.fail(failure::tcp(endpoint, failures))),
         }
@@ -236,5 +270,25 @@ impl Transport for TcpTransport {
             "tcp to"
         };
         format!("{kind} {endpoint}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The SSH transport's promise to find a dead peer within 20 s rests on these.
+    #[test]
+    fn tunnels_find_a_dead_peer_soon() {
+        let tunnel = TcpTransport::for_tunnels();
+        tunnel.options.validate().unwrap();
+        let keepalive = tunnel.keepalive().unwrap();
+        let silence =
+            keepalive.idle.unwrap() + keepalive.interval.unwrap() * keepalive.count.unwrap();
+        assert!(silence <= Duration::from_secs(20), "{silence:?}");
+        assert!(tunnel.nodelay() && tunnel.quickack());
+        if cfg!(target_os = "linux") {
+            assert!(tunnel.tcp_user_timeout().unwrap() <= silence);
+        }
     }
 }

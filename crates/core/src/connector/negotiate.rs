@@ -140,6 +140,9 @@ impl Tls {
             return Ok(true);
         }
         let broken = |error: std::io::Error| {
+            if let Some(own) = Error::of_io(&error) {
+                return own.repeat().with_stage(Stage::TLS);
+            }
             Error::new(
                 &codes::IO,
                 Stage::TLS,

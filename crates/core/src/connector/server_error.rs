@@ -24,6 +24,10 @@ pub(super) fn from_driver(error: tokio_postgres::Error, stage: Stage) -> Error {
         .source()
         .and_then(|cause| cause.downcast_ref::<std::io::Error>())
     {
+        // The route knows better what broke.
+        if let Some(own) = Error::of_io(io) {
+            return own.repeat().with_stage(stage).with_source(error);
+        }
         let code = match io.kind() {
             std::io::ErrorKind::UnexpectedEof => &codes::CLOSED,
             std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput => &codes::PROTOCOL,
