@@ -67,6 +67,11 @@ impl Account {
         &self.name
     }
 
+    /// The numbers of user and group.
+    pub(crate) fn ids(&self) -> (u32, u32) {
+        (self.uid, self.gid)
+    }
+
     /// Makes `command` run under this user.
     pub(crate) fn apply(&self, command: &mut Command) {
         if self.other {

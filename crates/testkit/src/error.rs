@@ -23,6 +23,17 @@ pub enum Error {
         reason: String,
     },
 
+    /// A program other than a PostgreSQL server is neither here nor could it be fetched.
+    #[error("no {program}: install the package {package} ({reason})")]
+    NoProgram {
+        /// The program.
+        program: &'static str,
+        /// What Debian calls its package.
+        package: &'static str,
+        /// Why fetching failed.
+        reason: String,
+    },
+
     /// A file or folder could not be read, written or removed.
     #[error("cannot {action} {}: {source}", .path.display())]
     File {
@@ -50,6 +61,17 @@ pub enum Error {
     NotReady {
         /// The full version of the server.
         version: String,
+        /// What the kit was waiting for.
+        reason: String,
+        /// The server's log so far.
+        log: String,
+    },
+
+    /// An SSH server ended, or never listened, or did not do what was waited for.
+    #[error("{server}: {reason}\nserver log:\n{log}")]
+    Ssh {
+        /// `sshd` or `dropbear`.
+        server: &'static str,
         /// What the kit was waiting for.
         reason: String,
         /// The server's log so far.

@@ -1,4 +1,4 @@
-//! Copying trees of files.
+//! Reading files and copying trees of them.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -71,6 +71,13 @@ fn unless_gone<T>(result: io::Result<T>, path: &Path) -> Result<Option<T>, Error
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::file("copy", path)(error)),
     }
+}
+
+/// The text of a file that another program writes; empty where there is none.
+pub(crate) fn read_lossy(file: &Path) -> String {
+    fs::read(file)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
 }
 
 fn give_away(path: &Path, meta: &fs::Metadata) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! Real servers for tests: PostgreSQL, certificates, network faults and rogue servers.
+//! Real servers for tests: PostgreSQL, OpenSSH, certificates, network faults and rogue servers.
 //!
 //! Tests of code that connects to databases are worth most against the real thing. This crate starts
 //! it in under a second and removes it afterwards, also when the test panics:
@@ -7,6 +7,8 @@
 //!   TLS and standbys. [`servers`] says where the programs come from.
 //! - [`Pki`]: certificates good and bad: expired, for another name, of another authority, revoked.
 //! - [`FaultProxy`]: a slow, silent, slicing or dying network.
+//! - [`Sshd`]: the server of OpenSSH with users, keys and settings of its own; see [`ssh`].
+//! - [`Bastion`]: an SSH server inside the test's process, which needs nothing installed.
 //! - [`Rogue`]: a scripted server that does what no PostgreSQL would.
 //!
 //! ```no_run
@@ -26,17 +28,22 @@
 //! ```
 
 mod account;
+pub mod bastion;
 mod command;
 mod error;
 pub mod fault;
 mod files;
 pub mod pki;
+mod ports;
 mod postgres;
 pub mod rogue;
 pub mod servers;
+pub mod ssh;
 
+pub use bastion::{Bastion, BastionBuilder};
 pub use error::Error;
 pub use fault::{Direction, Fault, FaultProxy};
 pub use pki::Pki;
 pub use postgres::{Postgres, PostgresBuilder, Rows};
 pub use rogue::{Peer, Rogue};
+pub use ssh::{Sshd, SshdBuilder};

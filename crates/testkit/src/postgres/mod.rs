@@ -8,7 +8,7 @@ mod standby;
 mod template;
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +19,8 @@ use nix::sys::signal::Signal;
 
 use crate::Error;
 use crate::account::Account;
+use crate::files::read_lossy;
+use crate::ports::free_port;
 use crate::servers::ServerBinaries;
 
 use place::Place;
@@ -323,14 +325,6 @@ impl Drop for Postgres {
     }
 }
 
-fn free_port() -> Result<u16, Error> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(Error::network("bind"))?;
-    Ok(listener
-        .local_addr()
-        .map_err(Error::network("bind"))?
-        .port())
-}
-
 /// Ready is a server that answers a query.
 fn wait_until_ready(
     child: &mut Child,
@@ -360,10 +354,4 @@ fn wait_until_ready(
             Err(_) => thread::sleep(process::TICK),
         }
     }
-}
-
-fn read_lossy(file: &Path) -> String {
-    fs::read(file)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default()
 }
