@@ -2,13 +2,14 @@
 //!
 //! # The parts
 //!
-//! | feature (all on by default) | module | what it adds |
-//! | --- | --- | --- |
-//! | `tcp` | [`tcp`] | TCP and Unix sockets, with an address policy |
-//! | `tls` | [`tls`] | TLS on native-tls |
-//! | `password` | [`password`] | passwords: fixed, environment, passfile, file, command |
+//! | feature | default | module | what it adds |
+//! | --- | --- | --- | --- |
+//! | `tcp` | yes | `tcp` | TCP and Unix sockets, with an address policy |
+//! | `tls` | yes | `tls` | TLS on native-tls |
+//! | `password` | yes | `password` | passwords: fixed, environment, passfile, file, command |
+//! | `ssh` | no | `ssh` | SSH tunnels: bastions, jump hosts, host keys, key pairs |
 //!
-//! The traits and the connector are `pgreach_core`'s, re-exported here. With all three features,
+//! The traits and the connector are `pgreach_core`'s, re-exported here. With the default features,
 //! [`connect`], [`connector`] and the [`assembly`] module put a connector together from a
 //! connection string.
 
@@ -19,6 +20,9 @@ pub use pgreach_core::*;
 /// TLS on native-tls.
 #[cfg(feature = "tls")]
 pub use pgreach_tls as tls;
+/// SSH tunnels.
+#[cfg(feature = "ssh")]
+pub use pgreach_transport_ssh as ssh;
 /// TCP and Unix sockets.
 #[cfg(feature = "tcp")]
 pub use pgreach_transport_tcp as tcp;
@@ -39,6 +43,8 @@ pub mod prelude {
     };
     #[cfg(feature = "tls")]
     pub use pgreach_tls::{NativeTls, Roots};
+    #[cfg(feature = "ssh")]
+    pub use pgreach_transport_ssh::{HostKeyPolicy, SshAuth, SshHop, SshKey, SshTransport};
     #[cfg(feature = "tcp")]
     pub use pgreach_transport_tcp::{AddressPolicy, TcpTransport};
 }
@@ -50,6 +56,8 @@ pub fn all_codes() -> Vec<&'static Code> {
         codes::ALL,
         #[cfg(feature = "tcp")]
         pgreach_transport_tcp::codes::ALL,
+        #[cfg(feature = "ssh")]
+        pgreach_transport_ssh::codes::ALL,
         #[cfg(feature = "tls")]
         pgreach_tls::codes::ALL,
         #[cfg(feature = "password")]

@@ -15,8 +15,10 @@ fn meaning(kind: ErrorKind) -> &'static str {
         ErrorKind::Resolve => "a host name could not be resolved",
         ErrorKind::Denied => "a policy of this side forbids the address or the peer",
         ErrorKind::Transport => "the route to the server could not be opened",
-        ErrorKind::HostKey => "an SSH host key is unknown, changed or revoked (not used yet)",
-        ErrorKind::SshAuth => "an SSH server refused the user or the key (not used yet)",
+        ErrorKind::HostKey => "an SSH host key is unknown, changed or revoked",
+        ErrorKind::SshAuth => {
+            "an SSH server refused the user or the key, or there was none to offer"
+        }
         ErrorKind::Tls => "TLS could not be established, or the certificate was not accepted",
         ErrorKind::Credential => "a credential source failed",
         ErrorKind::Authentication => {
