@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use pgreach::prelude::*;
-use pgreach_testkit::{Pki, Postgres};
+use pgreach::ssh::{SshKeyPair, SshTransportBuilder};
+use pgreach_testkit::{Bastion, Pki, Postgres};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -57,6 +58,28 @@ async fn tour() -> Result<usize, Failure> {
     let by_name = Endpoint::tcp("db.internal", server.port()).with_hostaddr([127, 0, 0, 1]);
     let socket = Endpoint::unix(server.socket_dir(), server.port());
 
+    heading(
+        "Two SSH servers, in this process: a bastion that takes a key, a jump host that takes a password",
+    );
+    let pair = SshKeyPair::generate_ed25519()?;
+    let bastion = Bastion::builder().with_authorized_key(pair.public_line());
+    let bastion = bastion.start().await?;
+    let jump = Bastion::builder().with_password("guest", "let me through");
+    let jump = jump.start().await?;
+    println!(
+        "bastion on port {}, jump host on port {}",
+        bastion.port(),
+        jump.port()
+    );
+    let to_bastion = hop(&bastion, bastion.user())?.with_auth(pair.key());
+    let to_jump = hop(&jump, "guest")?.with_auth(SshAuth::password("let me through"));
+    // The first server is dialled over TCP, each further one through the one before.
+    let through = |hops: &[&SshHop]| {
+        let route = SshTransport::builder(TcpTransport::for_tunnels());
+        let add = |route: SshTransportBuilder, hop: &&SshHop| route.with_hop((*hop).clone());
+        hops.iter().fold(route, add).build()
+    };
+
     heading("TCP without TLS: refused, this server's pg_hba.conf has only hostssl");
     let plaintext = TlsPolicy::dangerous_plaintext();
     let plain = to(by_address.clone()).with_tls_policy(plaintext).build()?;
@@ -66,7 +89,21 @@ async fn tour() -> Result<usize, Failure> {
     let wrong_name = to(by_address.clone()).build()?;
     refused(&wrong_name, ErrorKind::Tls, "db.internal").await?;
 
-    let tcp = to(by_name).build()?;
+    heading("An SSH server with another host key than the one that is pinned: refused");
+    let pinned = HostKeyPolicy::fingerprints([jump.host_key_fingerprint()])?;
+    let forged = through(&[&to_bastion.clone().with_host_keys(pinned)])?;
+    let forged = to(by_name.clone()).with_transport(forged).build()?;
+    refused(&forged, ErrorKind::HostKey, "administrator").await?;
+
+    heading("A key that the SSH server does not know: refused");
+    let strange = SshKeyPair::generate_ed25519()?.key();
+    let strange = through(&[&hop(&bastion, bastion.user())?.with_auth(strange)])?;
+    let strange = to(by_name.clone()).with_transport(strange).build()?;
+    refused(&strange, ErrorKind::SshAuth, "authorized_keys").await?;
+
+    let tcp = to(by_name.clone()).build()?;
+    let tunnel = through(&[&to_bastion])?;
+    let ssh = to(by_name.clone()).with_transport(tunnel.clone()).build()?;
     let conninfo = format!(
         "host=db.internal hostaddr=127.0.0.1 port={} dbname=postgres user=app \
          password='open sesame' sslmode=verify-full sslrootcert={}",
@@ -82,7 +119,21 @@ async fn tour() -> Result<usize, Failure> {
             "The same as a connection string",
             pgreach::connector(&conninfo)?,
         ),
-        ("A Unix socket", to(socket).build()?),
+        ("A Unix socket", to(socket.clone()).build()?),
+        (
+            "A key, through an SSH bastion; TLS is verified inside the tunnel, end to end",
+            ssh.clone(),
+        ),
+        (
+            "A password, through an SSH jump host to the bastion",
+            to(by_name)
+                .with_transport(through(&[&to_jump, &to_bastion])?)
+                .build()?,
+        ),
+        (
+            "A Unix socket of the bastion's",
+            to(socket).with_transport(tunnel).build()?,
+        ),
     ];
     for (title, connector) in &routes {
         heading(title);
@@ -94,10 +145,21 @@ async fn tour() -> Result<usize, Failure> {
     let fenced = to(by_address).with_transport(public.build()?).build()?;
     refused(&fenced, ErrorKind::Denied, "").await?;
 
-    heading("A query, and a statement that is cancelled over the same route");
+    heading(
+        "A query, and a statement that is cancelled over the same route; then the same through SSH",
+    );
     query(&tcp).await?;
+    query(&ssh).await?;
 
     Ok(routes.len())
+}
+
+/// The way to log in to `server`, whose administrator told us the fingerprint of its host key.
+fn hop(server: &Bastion, user: &str) -> Result<SshHop, Failure> {
+    let pinned = HostKeyPolicy::fingerprints([server.host_key_fingerprint()])?;
+    Ok(SshHop::new("127.0.0.1", user)
+        .with_port(server.port())
+        .with_host_keys(pinned))
 }
 
 /// "Save & Test": walks the way and must arrive.

@@ -9,21 +9,38 @@
 //!       --json          one JSON object on standard output, for scripts
 //!       --parse         print the parameters of CONNINFO as JSON, without connecting
 //!   -h, --help          this text
+//!
+//! Through SSH servers:
+//!   --ssh [USER@]HOST[:PORT]      the SSH server that dials the database; of several, each dials
+//!                                 the next one, and the last one the database
+//!   --ssh-key FILE                a private key; FILE-cert.pub beside it is its certificate
+//!   --ssh-passphrase-env VAR      the environment variable with the passphrase of the keys
+//!   --ssh-password-env VAR        the environment variable with the password
+//!   --ssh-agent                   the keys of the agent that SSH_AUTH_SOCK names
+//!   --known-hosts FILE            the trusted host keys; default: the user's and the system's
+//!   --host-key-fingerprint SHA256:...
+//!                                 the host key of the last SSH server; given for each: in order
 //! ```
+//!
+//! The same credentials serve all SSH servers; without any, the user's own keys in `~/.ssh` and the
+//! agent do. The SSH servers have keepalives of their own: those of CONNINFO have no effect there.
 //!
 //! The exit status is 0 or 1. There is never a prompt.
 
 mod options;
 mod output;
+mod ssh;
+mod ssh_options;
 mod table;
 
 use std::process::ExitCode;
 
 use options::{Action, Options};
 use output::Output;
-use pgreach::conninfo::Conninfo;
+use pgreach::assembly;
+use pgreach::conninfo::{Conninfo, Environment};
 use pgreach::tokio_postgres::SimpleQueryMessage;
-use pgreach::{Connection, Connector, Error, Stage, codes};
+use pgreach::{Connection, Connector, Error, PgConnector, Stage, codes};
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().skip(1).collect();
@@ -59,11 +76,11 @@ async fn run(options: &Options, output: &Output) -> Result<bool, Error> {
         Action::Help => output.help(),
         Action::Parse => output.parameters(&Conninfo::parse(&options.conninfo)?),
         Action::Check => {
-            let report = pgreach::connector(&options.conninfo)?.check().await;
+            let report = connector(options)?.check().await;
             output.report(&report) && report.is_ok()
         }
         Action::Command(sql) => {
-            let connection = pgreach::connect(&options.conninfo).await?;
+            let connection = connector(options)?.connect().await?;
             let info = connection.info().clone();
             let answer = query(&connection, sql).await;
             let closed = connection.close().await;
@@ -76,6 +93,18 @@ async fn run(options: &Options, output: &Output) -> Result<bool, Error> {
             output.rows(&messages, &info)?
         }
     })
+}
+
+/// Everything that the connection string and the options say.
+fn connector(options: &Options) -> Result<PgConnector, Error> {
+    let settings = Conninfo::parse(&options.conninfo)?.resolve(&Environment::process())?;
+    let builder = assembly::assemble(&settings)?;
+    if options.ssh.hops.is_empty() {
+        return builder.build();
+    }
+    builder
+        .with_transport(ssh::transport(&options.ssh, &settings)?)
+        .build()
 }
 
 /// Runs `sql`. Ctrl-C cancels it on the server, a second one gives up.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use crate::ssh_options::SshOptions;
 use pgreach::{Error, Stage, codes};
 
 /// What to do.
@@ -16,6 +17,7 @@ pub(crate) enum Action {
 pub(crate) struct Options {
     pub(crate) action: Action,
     pub(crate) conninfo: String,
+    pub(crate) ssh: SshOptions,
 }
 
 impl Options {
@@ -23,6 +25,7 @@ impl Options {
         let (mut help, mut parse, mut check) = (false, false, false);
         let mut command: Option<String> = None;
         let mut conninfo: Option<String> = None;
+        let mut ssh = SshOptions::default();
         let mut options_end = false;
         let mut args = (1..).zip(args);
         while let Some((position, arg)) = args.next() {
@@ -35,19 +38,33 @@ impl Options {
                 "--check" => check = true,
                 // See `Output::new`.
                 "--json" => {}
-                "-c" | "--command" => {
-                    let (position, sql) = args
-                        .next()
-                        .ok_or_else(|| wrong(format!("{arg} needs a statement")))?;
-                    once(&mut command, text(position, sql)?, "--command")?;
+                "--ssh-agent" => ssh.agent = true,
+                _ => {
+                    let (name, attached) = match arg.split_once('=') {
+                        Some((name, value)) if name.starts_with("--") => (name, Some(value)),
+                        _ => (arg.as_str(), None),
+                    };
+                    let Some(needed) = value_of(name) else {
+                        // Not repeated: what looks like an option may be a misplaced password.
+                        return Err(wrong(format!("argument {position} is not an option")));
+                    };
+                    let value = match attached {
+                        Some(value) => value.to_owned(),
+                        None => {
+                            let (position, value) = args
+                                .next()
+                                .ok_or_else(|| wrong(format!("{name} needs {needed}")))?;
+                            text(position, value)?
+                        }
+                    };
+                    match name {
+                        "-c" | "--command" => once(&mut command, value, "--command")?,
+                        _ => ssh.add(name, value)?,
+                    }
                 }
-                _ => match arg.strip_prefix("--command=") {
-                    Some(sql) => once(&mut command, sql.to_owned(), "--command")?,
-                    // Not repeated: what looks like an option may be a misplaced password.
-                    None => return Err(wrong(format!("argument {position} is not an option"))),
-                },
             }
         }
+        ssh.check()?;
         let action = match (help, parse, check, command) {
             (true, ..) => Action::Help,
             (_, true, false, None) => Action::Parse,
@@ -60,11 +77,20 @@ impl Options {
         Ok(Self {
             action,
             conninfo: conninfo.unwrap_or_default(),
+            ssh,
         })
     }
 }
 
-fn once(place: &mut Option<String>, value: String, name: &str) -> Result<(), Error> {
+/// What the option `name` needs; `None`: there is no such option with a value.
+fn value_of(name: &str) -> Option<&'static str> {
+    match name {
+        "-c" | "--command" => Some("a statement"),
+        _ => SshOptions::value_of(name),
+    }
+}
+
+pub(crate) fn once(place: &mut Option<String>, value: String, name: &str) -> Result<(), Error> {
     match place.replace(value) {
         None => Ok(()),
         Some(_) => Err(wrong(format!("{name} was given more than once"))
@@ -77,7 +103,7 @@ fn text(position: usize, arg: OsString) -> Result<String, Error> {
         .map_err(|_| wrong(format!("argument {position} is not UTF-8")))
 }
 
-fn wrong(message: impl AsRef<str>) -> Error {
+pub(crate) fn wrong(message: impl AsRef<str>) -> Error {
     Error::new(&codes::CONFIG_INVALID, Stage::CONFIG, message)
         .with_hint("run with --help to see the options")
 }

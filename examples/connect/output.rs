@@ -21,7 +21,21 @@ connect [OPTIONS] [CONNINFO]
       --check         walk the way stage by stage and report, instead of running a statement
       --json          one JSON object on standard output, for scripts
       --parse         print the parameters of CONNINFO as JSON, without connecting
-  -h, --help          this text";
+  -h, --help          this text
+
+Through SSH servers:
+  --ssh [USER@]HOST[:PORT]      the SSH server that dials the database; of several, each dials
+                                the next one, and the last one the database
+  --ssh-key FILE                a private key; FILE-cert.pub beside it is its certificate
+  --ssh-passphrase-env VAR      the environment variable with the passphrase of the keys
+  --ssh-password-env VAR        the environment variable with the password
+  --ssh-agent                   the keys of the agent that SSH_AUTH_SOCK names
+  --known-hosts FILE            the trusted host keys; default: the user's and the system's
+  --host-key-fingerprint SHA256:...
+                                the host key of the last SSH server; given for each: in order
+
+The same credentials serve all SSH servers; without any, the user's own keys in ~/.ssh and the
+agent do. Key and password are both used where the server demands both.";
 
 /// How results are shown. Each function says whether the result went out.
 pub(crate) struct Output {

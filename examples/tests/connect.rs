@@ -1,12 +1,14 @@
 //! The examples, as a script runs them: the built programs against a real server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
 use std::io::Read;
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::sync::LazyLock;
 
+use common::{Run, program};
 use pgreach_testkit::Postgres;
 use serde_json::{Value, json};
 
@@ -30,112 +32,6 @@ fn address() -> String {
 
 fn conninfo(rest: &str) -> String {
     format!("{} {rest}", address())
-}
-
-/// Cargo builds the examples of a package beside its tests.
-fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
-    let path = profile
-        .join("examples")
-        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    assert!(
-        path.is_file(),
-        "{} is missing: run the tests with `cargo test -p pgreach-examples`, which builds it",
-        path.display()
-    );
-    path
-}
-
-/// A run with an environment, home and working directory of its own.
-struct Run {
-    command: Command,
-    home: tempfile::TempDir,
-}
-
-impl Run {
-    fn new<S: AsRef<str>>(args: &[S]) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let mut command = Command::new(program("connect"));
-        command
-            .args(args.iter().map(AsRef::as_ref))
-            .env_clear()
-            .env("HOME", home.path())
-            .current_dir(home.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        Self { command, home }
-    }
-
-    fn env(mut self, name: &str, value: impl ToString) -> Self {
-        self.command.env(name, value.to_string());
-        self
-    }
-
-    /// A file in the home and working directory, for the owner alone.
-    fn file(self, name: &str, text: &str) -> Self {
-        let path = self.home.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        }
-        self
-    }
-
-    fn output(mut self) -> (bool, String, String) {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = self.command.output().unwrap();
-        let stderr = String::from_utf8(stderr).unwrap();
-        let succeeded = match status.code() {
-            Some(0) => true,
-            Some(1) => false,
-            _ => panic!("it ended with {status}: {stderr}"),
-        };
-        (succeeded, String::from_utf8(stdout).unwrap(), stderr)
-    }
-
-    /// The one JSON object on standard output, which says whether it succeeded.
-    fn json(self) -> Value {
-        let (succeeded, stdout, stderr) = self.output();
-        assert_eq!(stderr, "");
-        assert_eq!(stdout.lines().count(), 1, "{stdout}");
-        assert!(!stdout.trim_end().contains(char::is_control), "{stdout:?}");
-        let json: Value = serde_json::from_str(&stdout).unwrap();
-        assert!(json.is_object(), "{stdout}");
-        if let Some(ok) = json.get("ok") {
-            assert_eq!(ok, &json!(succeeded), "{stdout}");
-        }
-        json
-    }
-
-    /// The error of a run that must fail.
-    fn error(self) -> Value {
-        let json = self.json();
-        assert_eq!(json["ok"], json!(false), "{json}");
-        let error = &json["error"];
-        for field in ["kind", "stage", "message", "hint", "code"] {
-            assert!(
-                error[field].as_str().is_some_and(|text| !text.is_empty()),
-                "{field}: {json}"
-            );
-        }
-        let retry = error["retry"].as_str().unwrap();
-        assert!(
-            ["never", "safe", "refresh-credential", "backoff"].contains(&retry),
-            "{json}"
-        );
-        assert!(
-            error.as_object().unwrap().contains_key("sqlstate"),
-            "{json}"
-        );
-        error.clone()
-    }
 }
 
 fn query(sql: &str) -> Run {
@@ -539,6 +435,27 @@ fn quickstart_connects_over_every_route() {
     let count = last
         .strip_suffix(" routes connected")
         .and_then(|count| count.parse::<u32>().ok());
-    assert!(count.is_some_and(|count| count >= 3), "{said}");
+    assert!(count.is_some_and(|count| count >= 6), "{said}");
     assert!(said.contains("SQLSTATE 57014"), "{said}");
+}
+
+#[test]
+fn ssh_tunnel_comes_to_the_first_row() {
+    let output = Command::new(program("ssh_tunnel")).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{errors}");
+    for text in [
+        "restrict,port-forwarding,command=\"/bin/false\",permitopen=\"127.0.0.1:",
+        ",permitlisten=",
+        "trusted pinned fingerprint",
+        "the connection works",
+        "the first row: PostgreSQL ",
+    ] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+    assert!(
+        !said.contains("PRIVATE") && !said.contains("sesame"),
+        "{said}"
+    );
 }
