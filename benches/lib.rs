@@ -31,15 +31,37 @@ impl Row {
 pub async fn compare<E, A, B>(
     name: &str,
     rounds: usize,
-    mut ours: impl FnMut() -> A,
-    mut peer: impl FnMut() -> B,
+    ours: impl FnMut() -> A,
+    peer: impl FnMut() -> B,
 ) -> Result<Row, E>
 where
     A: Future<Output = Result<Duration, E>>,
     B: Future<Output = Result<Duration, E>>,
 {
-    let warm_up = rounds / 10;
-    let mut times = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
+    let (ours, peer) = alternate(rounds / 10, rounds, ours, peer).await?;
+    Ok(Row {
+        name: name.to_owned(),
+        ours: median(ours),
+        peer: median(peer),
+    })
+}
+
+/// What `ours` and `peer` come to when they run in turn, `rounds` times each after `warm_up` times
+/// that do not count. Which goes first changes with every round.
+///
+/// # Errors
+/// The first error of either.
+pub async fn alternate<T, E, A, B>(
+    warm_up: usize,
+    rounds: usize,
+    mut ours: impl FnMut() -> A,
+    mut peer: impl FnMut() -> B,
+) -> Result<(Vec<T>, Vec<T>), E>
+where
+    A: Future<Output = Result<T, E>>,
+    B: Future<Output = Result<T, E>>,
+{
+    let mut done = (Vec::with_capacity(rounds), Vec::with_capacity(rounds));
     for round in 0..warm_up + rounds {
         let (a, b) = if round % 2 == 0 {
             let a = ours().await?;
@@ -49,15 +71,11 @@ where
             (ours().await?, b)
         };
         if round >= warm_up {
-            times.0.push(a);
-            times.1.push(b);
+            done.0.push(a);
+            done.1.push(b);
         }
     }
-    Ok(Row {
-        name: name.to_owned(),
-        ours: median(times.0),
-        peer: median(times.1),
-    })
+    Ok(done)
 }
 
 /// Times one future.
@@ -70,9 +88,19 @@ pub async fn timed<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<(Du
     Ok((began.elapsed(), done))
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
+/// The one in the middle; zero of none.
+#[must_use]
+pub fn median(times: Vec<Duration>) -> Duration {
+    quantile(times, 0.5)
+}
+
+/// The one that this share of all is below; zero of none.
+#[must_use]
+pub fn quantile(mut times: Vec<Duration>, share: f64) -> Duration {
     times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
+    let index = (times.len() as f64 * share) as usize;
+    let index = index.min(times.len().saturating_sub(1));
+    times.get(index).copied().unwrap_or_default()
 }
 
 /// The rows as `{"<name>": {"ours", "peer", "unit", "ratio"}}`; a ratio above 1 means that ours is

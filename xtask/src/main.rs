@@ -24,7 +24,7 @@ usage: cargo xtask <task>
   test [--all-servers] [-- ARGS]  unit, integration and documentation tests; ARGS go to `cargo test`.
                                   With --all-servers, and where CI=true, against PostgreSQL 13 to 18,
                                   otherwise against the servers that are installed
-  servers [--fetch]               list the PostgreSQL servers; with --fetch, get the missing ones
+  servers [--fetch]               list the PostgreSQL and SSH servers; with --fetch, get the missing ones
   lint                            rustfmt, clippy with all features and with each one alone, rustdoc
   tree                            what the crates may depend on, and how many crates they add
   bench [NAME [--json FILE]]      all benchmarks, or one

@@ -1,8 +1,10 @@
-//! The PostgreSQL servers that the tests run against.
+//! The PostgreSQL and SSH servers that the tests run against.
 
+use std::env;
 use std::process::{Command, Stdio};
 
 use pgreach_testkit::servers::{self, FETCHABLE, ServerBinaries};
+use pgreach_testkit::ssh;
 
 use crate::Failure;
 
@@ -10,7 +12,10 @@ use crate::Failure;
 pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
     match args {
         [] => {}
-        ["--fetch"] => ensure_all()?,
+        ["--fetch"] => {
+            ensure_all()?;
+            ensure_ssh()?;
+        }
         _ => return Err("usage: cargo xtask servers [--fetch]".to_owned()),
     }
     let found = servers::find();
@@ -28,7 +33,39 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
             list(&missing)
         );
     }
+    match ssh::find() {
+        Some(programs) => {
+            let (version, sshd) = (programs.version(), programs.sshd().display());
+            println!("OpenSSH {version} in {sshd}");
+            match programs.dropbear() {
+                Some(dropbear) => println!("Dropbear in {}", dropbear.display()),
+                None => println!("not here: dropbear"),
+            }
+        }
+        None => println!("not here: sshd (`cargo xtask servers --fetch` gets it on Debian)"),
+    }
     Ok(())
+}
+
+/// Gets `sshd`, and `dropbear` where there is a package of it. In CI nothing may be missing;
+/// elsewhere the tests that need it will say so.
+pub(crate) fn ensure_ssh() -> Result<(), Failure> {
+    match ssh::fetch() {
+        Ok(programs) => {
+            println!("testing with OpenSSH {}", programs.version());
+            Ok(())
+        }
+        Err(error) if in_ci() => Err(error.to_string()),
+        Err(error) => {
+            println!("{error}");
+            Ok(())
+        }
+    }
+}
+
+/// Where `CI` is set to anything but `false`, nothing may be missing.
+pub(crate) fn in_ci() -> bool {
+    env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false" && value != "0")
 }
 
 /// The major versions that are supported and not installed.

@@ -6,7 +6,7 @@ use pgreach_testkit::servers::{self, FETCHABLE};
 
 use crate::Failure;
 use crate::cargo::{cargo, run as run_command};
-use crate::servers::{ensure_all, list, missing};
+use crate::servers::{ensure_all, ensure_ssh, in_ci, list, missing};
 
 const VERSIONS: &str = "PGREACH_TEST_VERSIONS";
 
@@ -43,13 +43,9 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
     } else {
         say_what_is_skipped();
     }
+    ensure_ssh()?;
     // Nothing is printed after this: the test runner's own lines are the result.
     run_command(&mut command)
-}
-
-/// Where `CI` is set to anything but `false`, every supported server is tested.
-fn in_ci() -> bool {
-    env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false" && value != "0")
 }
 
 fn say_what_is_skipped() {
