@@ -77,6 +77,8 @@ pub struct Credential {
     secret: Option<Secret>,
     identity: Option<ClientIdentity>,
     expires_at: Option<SystemTime>,
+    notes: Vec<(&'static str, String)>,
+    warnings: Vec<String>,
     unverified_tls: bool,
 }
 
@@ -88,6 +90,8 @@ impl Credential {
             secret: None,
             identity: None,
             expires_at: None,
+            notes: Vec::new(),
+            warnings: Vec::new(),
             unverified_tls: false,
         }
     }
@@ -154,6 +158,22 @@ impl Credential {
         self
     }
 
+    /// Adds what a person may want to see of it in a report, such as `("subject", "CN=app")`. Never
+    /// a secret.
+    #[must_use]
+    pub fn with_note(mut self, what: &'static str, value: impl Into<String>) -> Self {
+        self.notes.push((what, value.into()));
+        self
+    }
+
+    /// Adds a warning for the report: one sentence on what works now and will not for long. Never a
+    /// secret.
+    #[must_use]
+    pub fn with_warning(mut self, warning: impl Into<String>) -> Self {
+        self.warnings.push(warning.into());
+        self
+    }
+
     /// Lets a bearer token be sent to a server whose name was not verified, or in cleartext. Whoever
     /// sits on the path can then take the token and use it.
     #[must_use]
@@ -190,6 +210,18 @@ impl Credential {
     #[must_use]
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
+    }
+
+    /// What a report shows of it.
+    #[must_use]
+    pub fn notes(&self) -> &[(&'static str, String)] {
+        &self.notes
+    }
+
+    /// What a report warns of.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Whether TLS verified in full is needed before the secret may be sent.

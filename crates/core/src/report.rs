@@ -80,6 +80,12 @@ impl Report {
         self.error.as_ref()
     }
 
+    /// What works now and will not for long: the warnings of all stages.
+    pub fn warnings(&self) -> impl Iterator<Item = &str> {
+        let records = self.stages.iter();
+        records.flat_map(|record| record.warnings.iter().map(String::as_str))
+    }
+
     /// What was known of the connection, when it works.
     #[must_use]
     pub fn connection(&self) -> Option<&ConnectionInfo> {
@@ -102,6 +108,9 @@ impl Report {
                 time(record),
                 cell(&seen(record)),
             );
+        }
+        for warning in self.warnings() {
+            let _ = writeln!(out, "\n**Warning:** {}", cell(warning));
         }
         match &self.error {
             None => out.push_str("\nThe connection works.\n"),
@@ -143,6 +152,9 @@ impl fmt::Display for Report {
                 seen(record)
             );
             writeln!(f, "{}", line.trim_end())?;
+        }
+        for warning in self.warnings() {
+            writeln!(f, "warning: {warning}")?;
         }
         match &self.error {
             None => write!(f, "the connection works"),
@@ -222,6 +234,7 @@ mod tests {
         let credential = trace.enter(Stage::CREDENTIAL);
         let resolve = trace.enter(Stage::RESOLVE);
         resolve.note("addresses", "10.0.0.1 | \u{1b}[31m <b> [x](y)");
+        resolve.warn("soon | \u{1b}[31m over");
         resolve.pass();
         let error = Error::new(&codes::TIMEOUT, Stage::TCP, "timed out | after 1s");
         let tcp = trace.enter(Stage::TCP);
@@ -280,6 +293,7 @@ mod tests {
         );
         for text in [report.to_string(), markdown, json.to_string()] {
             assert!(!text.contains('\u{1b}'), "{text}");
+            assert!(text.contains("soon "), "{text}");
         }
     }
 }

@@ -42,6 +42,10 @@ pub struct StageRecord {
     pub elapsed: Duration,
     /// What was seen, such as `("address", "10.1.2.3:5432")`. Never a secret.
     pub seen: Vec<(&'static str, String)>,
+    /// What works now and will not for long, such as a certificate that is about to expire. One
+    /// sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl StageRecord {
@@ -52,6 +56,7 @@ impl StageRecord {
             outcome: Outcome::Skipped,
             elapsed: Duration::ZERO,
             seen: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 }
@@ -105,6 +110,7 @@ impl Trace {
                 outcome: Outcome::Running,
                 elapsed: Duration::ZERO,
                 seen: Vec::new(),
+                warnings: Vec::new(),
             });
             records.len() - 1
         });
@@ -183,6 +189,18 @@ impl ActiveStage {
         self.trace.with(|records| {
             if let Some(record) = records.get_mut(self.index) {
                 record.seen.push((what, value));
+            }
+        });
+    }
+
+    /// Warns of something that works now and will not for long. One sentence, without a secret;
+    /// control characters are escaped.
+    pub fn warn(&self, warning: impl Display) {
+        let warning = escape_control(&warning.to_string());
+        tracing::warn!(target: "pgreach", parent: &self.span, "{warning}");
+        self.trace.with(|records| {
+            if let Some(record) = records.get_mut(self.index) {
+                record.warnings.push(warning);
             }
         });
     }

@@ -32,6 +32,7 @@ impl Settings {
         cx: &DialContext,
         verdict: &mut Option<Error>,
     ) -> Result<Connection, Error> {
+        let epoch = self.epoch.current();
         // The dial runs beside the credential's fetch: a token costs no extra time.
         let (credential, dialed) = tokio::try_join!(
             self.fetch(endpoint, cx.trace()),
@@ -40,7 +41,10 @@ impl Settings {
         let way = Way { endpoint, cx };
         let first = self.authenticate(&credential, dialed, way, verdict).await;
         let connection = match first {
-            Ok(connection) => connection,
+            Ok(mut connection) => {
+                connection.set_credential_epoch(epoch);
+                connection
+            }
             Err(refusal) => {
                 let refused = matches!(refusal.sqlstate(), Some("28P01" | "28000"));
                 if !refused || !self.credentials.invalidate(&credential) {
@@ -49,7 +53,10 @@ impl Settings {
                 *verdict = Some(refusal);
                 let second = self.with_fresh_credential(&credential, way).await;
                 match (second, verdict.take()) {
-                    (Ok(connection), _) => connection,
+                    (Ok(mut connection), _) => {
+                        connection.set_credential_epoch(self.epoch.ended(epoch));
+                        connection
+                    }
                     // Only a verdict on the fresh credential takes the place of the first.
                     (Err(Some(error)), _) if is_verdict(&error) => return Err(error),
                     (Err(_), Some(refusal)) => return Err(refusal),
@@ -97,6 +104,14 @@ impl Settings {
                 }
                 _ => Ok(credential),
             });
+        if let Ok(credential) = &result {
+            for (what, value) in credential.notes() {
+                stage.note(what, value);
+            }
+            for warning in credential.warnings() {
+                stage.warn(warning);
+            }
+        }
         stage.end(result)
     }
 
@@ -231,6 +246,7 @@ impl Settings {
             authentication: method,
             backend_pid,
             parameters,
+            credential_epoch: 0,
             stages: Vec::new(),
             elapsed: Duration::ZERO,
         };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::epoch::Epoch;
 use super::negotiate::missing_provider;
 use super::startup::SessionRequest;
 use super::{Handler, MessageHandler, PgConnector, Settings, Tls};
@@ -249,6 +250,7 @@ impl PgConnectorBuilder {
             load_balance_hosts: self.load_balance_hosts,
             connect_timeout,
             message_handler: self.message_handler,
+            epoch: Epoch::default(),
         })))
     }
 

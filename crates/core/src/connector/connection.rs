@@ -57,6 +57,10 @@ impl Connection {
         self.info.elapsed = elapsed;
     }
 
+    pub(super) fn set_credential_epoch(&mut self, epoch: u64) {
+        self.info.credential_epoch = epoch;
+    }
+
     /// A handle that cancels the statement that runs on this connection. It may outlive the
     /// connection.
     #[must_use]
@@ -205,6 +209,8 @@ pub struct ConnectionInfo {
     pub(super) backend_pid: Option<i32>,
     #[serde(skip)]
     pub(super) parameters: HashMap<&'static str, String>,
+    #[serde(skip)]
+    pub(super) credential_epoch: u64,
     pub(super) stages: Vec<StageRecord>,
     #[serde(skip)]
     pub(super) elapsed: Duration,
@@ -265,6 +271,13 @@ impl ConnectionInfo {
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str)
+    }
+
+    /// The connector's [`credential_epoch`](crate::Connector::credential_epoch) that the credential of
+    /// this connection belongs to.
+    #[must_use]
+    pub fn credential_epoch(&self) -> u64 {
+        self.credential_epoch
     }
 
     /// The stages and how long each took.

@@ -15,6 +15,7 @@ mod builder;
 mod cancel;
 mod check;
 mod connection;
+mod epoch;
 mod explain;
 mod guard;
 mod hosts;
@@ -27,6 +28,7 @@ pub use builder::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_MAX_MESSAGE_SIZE, PgConnector
 pub use cancel::CancelHandle;
 pub use connection::{Connection, ConnectionInfo, Driver, MessageHandler};
 
+use epoch::Epoch;
 use negotiate::Tls;
 use startup::SessionRequest;
 
@@ -50,6 +52,15 @@ pub trait Connector: Debug + Send + Sync + 'static {
 
     /// The route for people and logs, without secrets.
     fn route(&self) -> String;
+
+    /// The number of times that a credential was refused and a fresh one took its place. A pool
+    /// retires connections of an earlier epoch ([`ConnectionInfo::credential_epoch`]): their
+    /// credential has been rotated away, and the server may be about to end them.
+    ///
+    /// The default is for connectors whose credentials do not change.
+    fn credential_epoch(&self) -> u64 {
+        0
+    }
 }
 
 #[async_trait]
@@ -64,6 +75,10 @@ impl<T: Connector + ?Sized> Connector for Arc<T> {
 
     fn route(&self) -> String {
         (**self).route()
+    }
+
+    fn credential_epoch(&self) -> u64 {
+        (**self).credential_epoch()
     }
 }
 
@@ -87,6 +102,7 @@ struct Settings {
     load_balance_hosts: crate::LoadBalanceHosts,
     connect_timeout: std::time::Duration,
     message_handler: Option<Handler>,
+    epoch: Epoch,
 }
 
 /// A message handler that can stand in a `Debug` struct.
@@ -126,5 +142,9 @@ impl Connector for PgConnector {
             .map(|e| settings.transport.describe(e))
             .collect();
         escape_control(&routes.join(", or "))
+    }
+
+    fn credential_epoch(&self) -> u64 {
+        self.0.epoch.current()
     }
 }
