@@ -1,0 +1,1 @@
+//! Client certificates for pgreach.
