@@ -95,6 +95,10 @@ pub enum Error {
     #[error("cannot make a certificate: {0}")]
     Certificate(String),
 
+    /// A token could not be signed.
+    #[error("cannot make a token: {0}")]
+    Token(String),
+
     /// A socket could not be opened or used.
     #[error("cannot {action}: {source}")]
     Network {

@@ -10,6 +10,8 @@
 //! - [`Sshd`]: the server of OpenSSH with users, keys and settings of its own; see [`ssh`].
 //! - [`Bastion`]: an SSH server inside the test's process, which needs nothing installed.
 //! - [`Rogue`]: a scripted server that does what no PostgreSQL would.
+//! - [`FakeEntra`] and [`EntraGateway`]: Microsoft's token authority, which cannot be had in a test,
+//!   and a server that takes its tokens as passwords; see [`entra`].
 //!
 //! ```no_run
 //! # fn main() -> Result<(), pgreach_testkit::Error> {
@@ -30,6 +32,7 @@
 mod account;
 pub mod bastion;
 mod command;
+pub mod entra;
 mod error;
 pub mod fault;
 mod files;
@@ -41,6 +44,7 @@ pub mod servers;
 pub mod ssh;
 
 pub use bastion::{Bastion, BastionBuilder};
+pub use entra::{EntraGateway, FakeEntra};
 pub use error::Error;
 pub use fault::{Direction, Fault, FaultProxy};
 pub use pki::Pki;

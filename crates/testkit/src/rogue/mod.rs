@@ -2,7 +2,7 @@
 
 mod peer;
 mod stream;
-mod wire;
+pub(crate) mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

@@ -27,7 +27,7 @@ pub enum Startup {
 
 impl Startup {
     /// Reads a whole packet, length included.
-    pub(super) fn parse(packet: &[u8]) -> Self {
+    pub(crate) fn parse(packet: &[u8]) -> Self {
         let body = packet.get(8..).unwrap_or_default();
         match be32(packet.get(4..).unwrap_or_default()) {
             Some(SSL_REQUEST) if body.is_empty() => Self::SslRequest,
@@ -45,7 +45,7 @@ impl Startup {
 }
 
 /// Reads the number at the start of the bytes.
-pub(super) fn be32(bytes: &[u8]) -> Option<u32> {
+pub(crate) fn be32(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
@@ -71,7 +71,7 @@ fn zero_terminated(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// A message of a kind, with its length.
-pub(super) fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     // A body beyond the protocol's reach is a mistake of the script, which the client will see.
     let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
     let mut message = Vec::with_capacity(body.len() + 5);
@@ -92,7 +92,7 @@ pub(super) fn strings<'a>(strings: impl IntoIterator<Item = &'a str>) -> Vec<u8>
 }
 
 /// The body of an ErrorResponse.
-pub(super) fn error(sqlstate: &str, text: &str) -> Vec<u8> {
+pub(crate) fn error(sqlstate: &str, text: &str) -> Vec<u8> {
     let fields = [("S", "FATAL"), ("V", "FATAL"), ("C", sqlstate), ("M", text)];
     let mut body = Vec::new();
     for (field, value) in fields {
