@@ -8,6 +8,8 @@
 //!       --check         walk the way stage by stage and report, instead of running a statement
 //!       --json          one JSON object on standard output, for scripts
 //!       --parse         print the parameters of CONNINFO as JSON, without connecting
+//!       --spec FILE     a connection document instead of CONNINFO: FILE.json or FILE.toml; -: JSON from
+//!                       standard input
 //!   -h, --help          this text
 //!
 //! Through SSH servers:
@@ -29,6 +31,7 @@
 
 mod options;
 mod output;
+mod spec;
 mod ssh;
 mod ssh_options;
 mod table;
@@ -95,8 +98,11 @@ async fn run(options: &Options, output: &Output) -> Result<bool, Error> {
     })
 }
 
-/// Everything that the connection string and the options say.
+/// Everything that the document, or the connection string and the options say.
 fn connector(options: &Options) -> Result<PgConnector, Error> {
+    if let Some(file) = &options.spec {
+        return spec::read(file)?.build();
+    }
     let settings = Conninfo::parse(&options.conninfo)?.resolve(&Environment::process())?;
     let builder = assembly::assemble(&settings)?;
     if options.ssh.hops.is_empty() {

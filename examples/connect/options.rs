@@ -17,6 +17,8 @@ pub(crate) enum Action {
 pub(crate) struct Options {
     pub(crate) action: Action,
     pub(crate) conninfo: String,
+    /// The file of a connection document, or `-`; then there is no connection string.
+    pub(crate) spec: Option<String>,
     pub(crate) ssh: SshOptions,
 }
 
@@ -25,6 +27,7 @@ impl Options {
         let (mut help, mut parse, mut check) = (false, false, false);
         let mut command: Option<String> = None;
         let mut conninfo: Option<String> = None;
+        let mut spec: Option<String> = None;
         let mut ssh = SshOptions::default();
         let mut options_end = false;
         let mut args = (1..).zip(args);
@@ -59,12 +62,24 @@ impl Options {
                     };
                     match name {
                         "-c" | "--command" => once(&mut command, value, "--command")?,
+                        "--spec" => once(&mut spec, value, name)?,
                         _ => ssh.add(name, value)?,
                     }
                 }
             }
         }
         ssh.check()?;
+        if spec.is_some() {
+            let others = [
+                ("CONNINFO", conninfo.is_some()),
+                ("--parse", parse),
+                ("--ssh", !ssh.hops.is_empty()),
+            ];
+            if let Some((other, _)) = others.iter().find(|(_, given)| *given) {
+                return Err(wrong(format!("--spec and {other} exclude each other"))
+                    .with_hint("put everything into the document; docs/connection-spec.md lists its fields"));
+            }
+        }
         let action = match (help, parse, check, command) {
             (true, ..) => Action::Help,
             (_, true, false, None) => Action::Parse,
@@ -77,6 +92,7 @@ impl Options {
         Ok(Self {
             action,
             conninfo: conninfo.unwrap_or_default(),
+            spec,
             ssh,
         })
     }
@@ -86,6 +102,7 @@ impl Options {
 fn value_of(name: &str) -> Option<&'static str> {
     match name {
         "-c" | "--command" => Some("a statement"),
+        "--spec" => Some("the file of a connection document, or -"),
         _ => SshOptions::value_of(name),
     }
 }

@@ -21,6 +21,8 @@ connect [OPTIONS] [CONNINFO]
       --check         walk the way stage by stage and report, instead of running a statement
       --json          one JSON object on standard output, for scripts
       --parse         print the parameters of CONNINFO as JSON, without connecting
+      --spec FILE     a connection document instead of CONNINFO: FILE.json or FILE.toml; -: JSON from
+                      standard input
   -h, --help          this text
 
 Through SSH servers:

@@ -8,6 +8,8 @@
 //! | `tls` | yes | `tls` | TLS on native-tls |
 //! | `password` | yes | `password` | passwords: fixed, environment, passfile, file, command |
 //! | `ssh` | no | `ssh` | SSH tunnels: bastions, jump hosts, host keys, key pairs |
+//! | `spec` | no | `spec` | a connection as a JSON or TOML document: `ConnectionSpec` |
+//! | `spec-schema` | no | `spec` | the JSON Schema of these documents |
 //!
 //! The traits and the connector are `pgreach_core`'s, re-exported here. With the default features,
 //! [`connect`], [`connector`] and the [`assembly`] module put a connector together from a
@@ -31,6 +33,11 @@ pub use pgreach_transport_tcp as tcp;
 pub mod assembly;
 #[cfg(all(feature = "tcp", feature = "tls", feature = "password"))]
 pub use assembly::{connect, connector};
+
+#[cfg(feature = "spec")]
+pub mod spec;
+#[cfg(feature = "spec")]
+pub use spec::ConnectionSpec;
 
 /// What most programs need.
 pub mod prelude {
@@ -62,6 +69,8 @@ pub fn all_codes() -> Vec<&'static Code> {
         pgreach_tls::codes::ALL,
         #[cfg(feature = "password")]
         pgreach_auth_password::codes::ALL,
+        #[cfg(feature = "spec")]
+        spec::codes::ALL,
     ];
     lists.concat()
 }

@@ -1,0 +1,21 @@
+//! Tokens of Microsoft Entra for a document.
+
+use pgreach_core::{Error, PgConnectorBuilder};
+
+use super::credentials::CredentialsSpec;
+use super::fault::Fault;
+
+/// Adds the source of tokens that `credentials` describe; the user is set already.
+///
+/// # Errors
+/// This version has none yet.
+pub(super) fn with_entra(
+    _builder: PgConnectorBuilder,
+    _credentials: &CredentialsSpec,
+) -> Result<PgConnectorBuilder, Error> {
+    let fault = Fault::unsupported(
+        "credentials.type",
+        "entra is understood and not yet usable in this version",
+    );
+    Err(fault.into())
+}

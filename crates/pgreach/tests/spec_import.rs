@@ -1,0 +1,536 @@
+//! Connections as other systems write them, from their own examples.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::{Duration, SystemTime};
+
+use pgreach::prelude::*;
+use pgreach::spec::import::{AppConnection, CliToken, IntegrationForm, TokenServer, TunnelForm};
+use pgreach::{ConnectionSpec, CredentialKind, CredentialProvider, CredentialRequest};
+use serde_json::{Value, json};
+
+const PEM: &str = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
+
+fn written(spec: &ConnectionSpec) -> Value {
+    serde_json::from_str(&spec.to_json().unwrap()).unwrap()
+}
+
+macro_rules! converted {
+    ($type:ident, $document:expr) => {
+        ConnectionSpec::try_from($type::from_json(&$document.to_string()).unwrap())
+    };
+}
+
+/// Code and path of a form that is refused, by reading or by converting.
+macro_rules! refused {
+    ($type:ident, $document:expr) => {{
+        let read = $type::from_json(&$document.to_string());
+        let error = read.and_then(ConnectionSpec::try_from).unwrap_err();
+        let message = error.to_string();
+        let path = message.split(": ").next().unwrap().to_owned();
+        (error.code().name(), path)
+    }};
+}
+
+fn change(document: &Value, pointer: &str, value: Value) -> Value {
+    let mut document = document.clone();
+    let (parent, field) = pointer.rsplit_once('/').unwrap();
+    document.pointer_mut(parent).unwrap()[field] = value;
+    document
+}
+
+fn tunnel() -> Value {
+    json!({
+        "Encrypted": "Yes",
+        "Database Connection": {
+            "Username": "rjmetric", "Password": "db-s3cret", "Port": 5432, "Host": "127.0.0.1",
+        },
+        "SSH Connection": {
+            "Remote Address": "bastion.example.com", "Username": "rjmetric", "SSH Port": 22,
+        },
+    })
+}
+
+#[test]
+fn a_tunnel_form() {
+    let spec = converted!(TunnelForm, tunnel()).unwrap();
+    let hop = json!({
+        "host": "bastion.example.com", "port": 22, "user": "rjmetric", "auth": [{ "type": "key" }],
+    });
+    assert_eq!(
+        written(&spec),
+        json!({
+            "name": "127.0.0.1 through bastion.example.com",
+            "transport": { "type": "ssh", "hops": [hop] },
+            "endpoint": { "host": "127.0.0.1", "port": 5432 },
+            // The database is the SSH server's own machine.
+            "tls": { "mode": "disable" },
+            "credentials": { "type": "password", "user": "rjmetric" },
+        })
+    );
+    // The key is the platform's; the password came along.
+    let key = "transport.hops[0].auth[0].privateKey";
+    assert_eq!(spec.missing_secrets(), [key]);
+    let form = TunnelForm::from_json(&tunnel().to_string()).unwrap();
+    let spec = ConnectionSpec::try_from(form.with_private_key("-----BEGIN")).unwrap();
+    assert_eq!(spec.missing_secrets(), [""; 0]);
+    // Encrypted says nothing about TLS: beyond the SSH server, it is verified.
+    let elsewhere = change(&tunnel(), "/Database Connection/Host", json!("db.internal"));
+    assert_eq!(
+        written(&converted!(TunnelForm, elsewhere).unwrap()).get("tls"),
+        None
+    );
+    let plain = change(&tunnel(), "/Encrypted", json!("No"));
+    assert_eq!(
+        refused!(TunnelForm, plain),
+        ("spec-conflict", "SSH Connection".to_owned())
+    );
+    let mut plain = plain;
+    plain.as_object_mut().unwrap().remove("SSH Connection");
+    let spec = written(&converted!(TunnelForm, plain).unwrap());
+    assert_eq!(
+        (&spec["transport"], spec.get("tls")),
+        (&json!({ "type": "tcp" }), None)
+    );
+    let cases = [
+        ("/Encrypted", json!("Maybe"), "Encrypted"),
+        ("/SSH Connection", json!(null), "SSH Connection"),
+        (
+            "/SSH Connection/SSH Port",
+            json!(0),
+            "SSH Connection.SSH Port",
+        ),
+        (
+            "/SSH Connection/Remote Address",
+            json!("a:22"),
+            "SSH Connection.Remote Address",
+        ),
+        (
+            "/SSH Connection/Username",
+            json!(" "),
+            "SSH Connection.Username",
+        ),
+        (
+            "/Database Connection/Host",
+            json!(""),
+            "Database Connection.Host",
+        ),
+        (
+            "/Database Connection/Database",
+            json!("a"),
+            "Database Connection.Database",
+        ),
+        (
+            "/Database Connection/Password",
+            json!(7),
+            "Database Connection.Password",
+        ),
+    ];
+    for (place, value, path) in cases {
+        let form = change(&tunnel(), place, value);
+        assert_eq!(
+            refused!(TunnelForm, form),
+            ("spec-field", path.to_owned()),
+            "{form}"
+        );
+    }
+}
+
+/// The sample request of the API's documentation, as it is printed there: with a comma too many.
+const SAMPLE_REQUEST: &str = r#"{
+        "name": "my-pg-connection",
+        "method": "username-and-password",
+        "isPlatformManagedCredentials": true,
+        "projectId": "7ffbb072-2575-495a-b5b0-127f88caef78",
+        "credentials": {
+            "host": "123.4.5.6",
+            "port": 5432,
+            "database": "default",
+            "username": "infisical_role",
+            "password": "my-password",
+            "sslEnabled": true,
+            "sslRejectUnauthorized": true
+        },
+    }"#;
+
+/// The sample response.
+const SAMPLE_RESPONSE: &str = r#"{
+        "appConnection": {
+            "id": "3c90c3cc-0d44-4b50-8888-8dd25736052a",
+            "name": "my-pg-connection",
+            "projectId": "7ffbb072-2575-495a-b5b0-127f88caef78",
+            "version": 1,
+            "orgId": "3c90c3cc-0d44-4b50-8888-8dd25736052a",
+            "createdAt": "2023-11-07T05:31:56Z",
+            "updatedAt": "2023-11-07T05:31:56Z",
+            "app": "postgres",
+            "method": "username-and-password",
+            "isPlatformManagedCredentials": true,
+            "credentials": {
+                "host": "123.4.5.6",
+                "port": 5432,
+                "database": "default",
+                "username": "infisical_role",
+                "sslEnabled": true,
+                "sslRejectUnauthorized": true
+            }
+        }
+    }"#;
+
+fn request() -> Value {
+    serde_json::from_str(&SAMPLE_REQUEST.replace("},\n    }", "}\n    }")).unwrap()
+}
+
+#[test]
+fn an_app_connection() {
+    let error = AppConnection::from_json(SAMPLE_REQUEST).unwrap_err();
+    assert_eq!(error.code().name(), "spec-syntax");
+    assert_eq!(
+        error.to_string(),
+        "the document is not valid JSON: trailing comma at line 15 column 5"
+    );
+    let expected = json!({
+        "name": "my-pg-connection",
+        "database": "default",
+        "transport": { "type": "tcp", "addressPolicy": { "base": "public" } },
+        "endpoint": { "host": "123.4.5.6", "port": 5432 },
+        "tls": { "mode": "verify-full" },
+        "credentials": { "type": "password", "user": "infisical_role" },
+    });
+    let connection = AppConnection::from_json(&request().to_string()).unwrap();
+    assert!(connection.is_platform_managed());
+    assert_eq!(
+        connection.project_id(),
+        Some("7ffbb072-2575-495a-b5b0-127f88caef78")
+    );
+    assert!(!format!("{connection:?}").contains("my-password"));
+    let spec = ConnectionSpec::try_from(connection).unwrap();
+    assert_eq!(
+        (written(&spec), spec.missing_secrets()),
+        (expected.clone(), vec![])
+    );
+    // The response has no password.
+    let connection = AppConnection::from_json(SAMPLE_RESPONSE).unwrap();
+    let spec = ConnectionSpec::try_from(connection).unwrap();
+    assert_eq!(written(&spec), expected);
+    assert_eq!(spec.missing_secrets(), ["credentials.password"]);
+    let connection = AppConnection::from_json(&request().to_string()).unwrap();
+    let spec = ConnectionSpec::try_from(connection.with_internal_addresses()).unwrap();
+    assert_eq!(written(&spec)["transport"], json!({ "type": "tcp" }));
+}
+
+#[test]
+fn the_tls_of_an_app_connection() {
+    let cases = [
+        (json!({}), json!({ "mode": "verify-full" })),
+        (
+            json!({ "sslEnabled": true }),
+            json!({ "mode": "verify-full" }),
+        ),
+        (
+            json!({ "sslCertificate": PEM }),
+            json!({ "mode": "verify-full", "roots": { "pem": PEM } }),
+        ),
+        (
+            json!({ "sslCertificate": "" }),
+            json!({ "mode": "verify-full" }),
+        ),
+        // Encrypted, and with whoever answers: no authority is asked.
+        (
+            json!({ "sslRejectUnauthorized": false }),
+            json!({ "mode": "require" }),
+        ),
+        (
+            json!({ "sslRejectUnauthorized": false, "sslCertificate": PEM }),
+            json!({ "mode": "require" }),
+        ),
+        (json!({ "sslEnabled": false }), json!({ "mode": "disable" })),
+        (
+            json!({ "sslEnabled": false, "sslRejectUnauthorized": true }),
+            json!({ "mode": "disable" }),
+        ),
+    ];
+    let request = request();
+    for (fields, tls) in cases {
+        let mut request = request.clone();
+        let credentials = request["credentials"].as_object_mut().unwrap();
+        credentials.retain(|name, _| !name.starts_with("ssl"));
+        credentials.extend(fields.as_object().unwrap().clone());
+        let spec = converted!(AppConnection, request).unwrap();
+        assert_eq!(written(&spec)["tls"], tls, "{fields}");
+    }
+    let cases = [
+        ("/method", json!("iam"), "spec-field", "method"),
+        (
+            "/description",
+            json!("x".repeat(257)),
+            "spec-field",
+            "description",
+        ),
+        ("/name", json!(null), "spec-field", "name"),
+        ("/extra", json!(1), "spec-field", "extra"),
+        (
+            "/credentials/port",
+            json!(0),
+            "spec-field",
+            "credentials.port",
+        ),
+        (
+            "/credentials/host",
+            json!(""),
+            "spec-field",
+            "credentials.host",
+        ),
+        (
+            "/credentials/password",
+            json!({ "env": "PATH" }),
+            "spec-field",
+            "credentials.password",
+        ),
+        (
+            "/credentials/sslEnabled",
+            json!("yes"),
+            "spec-field",
+            "credentials.sslEnabled",
+        ),
+        (
+            "/credentials/sslCertificate",
+            json!("-----BEGIN PRIVATE KEY-----"),
+            "spec-field",
+            "credentials.sslCertificate",
+        ),
+        (
+            "/appConnection",
+            json!({ "name": "a", "method": "m", "credentials":
+            { "host": "h", "database": "d", "username": "u" } }),
+            "spec-conflict",
+            "appConnection",
+        ),
+    ];
+    for (place, value, code, path) in cases {
+        let request = change(&request, place, value);
+        assert_eq!(
+            refused!(AppConnection, request),
+            (code, path.to_owned()),
+            "{request}"
+        );
+    }
+    let off = change(&request, "/credentials/sslEnabled", json!(false));
+    let off = change(&off, "/credentials/sslCertificate", json!(PEM));
+    assert_eq!(
+        refused!(AppConnection, off),
+        ("spec-conflict", "credentials.sslCertificate".to_owned())
+    );
+}
+
+#[test]
+fn a_server_with_tokens() {
+    let server = json!({
+        "Database Hostname": "orders.postgres.database.azure.com",
+        "Database Username": "reader@example.com",
+        "SSL mode": "Require",
+    });
+    let spec = converted!(TokenServer, server).unwrap();
+    assert_eq!(
+        written(&spec),
+        json!({
+            "name": "orders.postgres.database.azure.com",
+            "database": "postgres",
+            "transport": { "type": "tcp" },
+            "endpoint": { "host": "orders.postgres.database.azure.com" },
+            // Require verifies nothing, and a token is worth having.
+            "tls": { "mode": "verify-full" },
+            "credentials": {
+                "type": "entra", "user": "reader@example.com", "identity": { "type": "azureCli" },
+            },
+        })
+    );
+    let entered = json!({
+        "Name": "Orders", "Host name/address": "a.postgres.database.chinacloudapi.cn", "Port": 6432,
+        "Maintenance database": "orders", "Username": "group", "SSL mode": "verify-full",
+    });
+    let spec = written(&converted!(TokenServer, entered).unwrap());
+    assert_eq!(
+        (
+            &spec["name"],
+            &spec["database"],
+            &spec["credentials"]["cloud"]
+        ),
+        (&json!("Orders"), &json!("orders"), &json!("china"))
+    );
+    let host = json!("a.postgres.database.usgovcloudapi.net");
+    let government = change(&server, "/Database Hostname", host);
+    let spec = written(&converted!(TokenServer, government).unwrap());
+    assert_eq!(spec["credentials"]["cloud"], json!("usGovernment"));
+    for mode in ["Disable", "allow", "Prefer"] {
+        let server = change(&server, "/SSL mode", json!(mode));
+        assert_eq!(
+            refused!(TokenServer, server),
+            ("spec-conflict", "SSL mode".to_owned())
+        );
+    }
+    let strange = change(&server, "/SSL mode", json!("on"));
+    assert_eq!(
+        refused!(TokenServer, strange),
+        ("spec-field", "SSL mode".to_owned())
+    );
+    // Nobody saves a password there.
+    let saved = change(&server, "/Password", json!("token"));
+    assert_eq!(
+        refused!(TokenServer, saved),
+        ("spec-field", "Password".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn a_token_of_the_cli() {
+    let sample = json!({
+        "accessToken": "[a long character string]",
+        "expiresOn": "[date and time]",
+        "subscription": "...",
+        "tenant": "...",
+        "tokenType": "Bearer",
+    });
+    let endpoint = Endpoint::tcp("db", 5432);
+    let request = CredentialRequest::new(&endpoint, None, None);
+    let token = CliToken::from_json(&sample.to_string()).unwrap();
+    assert!(!format!("{token:?}").contains("character"));
+    let credential = token.credential(&request).await.unwrap();
+    assert_eq!(credential.kind(), CredentialKind::BearerToken);
+    assert_eq!(
+        credential.secret().unwrap().expose(),
+        "[a long character string]"
+    );
+    assert_eq!(credential.expires_at(), None);
+    assert!(credential.needs_verified_tls());
+    let newer = change(&sample, "/expires_on", json!(1_900_000_000));
+    let token = CliToken::from_json(&newer.to_string()).unwrap();
+    let credential = token.credential(&request).await.unwrap();
+    let expiry = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
+    assert_eq!(credential.expires_at(), Some(expiry));
+    for (place, value, path) in [
+        ("/tokenType", json!("Basic"), "tokenType"),
+        ("/accessToken", json!(""), "accessToken"),
+        ("/accessToken", json!(["t0ken"]), "accessToken"),
+    ] {
+        let error = CliToken::from_json(&change(&sample, place, value).to_string()).unwrap_err();
+        assert!(
+            error.to_string().starts_with(&format!("{path}: ")),
+            "{error}"
+        );
+        assert!(!format!("{error:?}").contains("t0ken"), "{error:?}");
+    }
+}
+
+fn form() -> Value {
+    json!({
+        "Name": "Orders", "Mode": "Cloud", "Host": "db.example.com", "Database Name": "orders",
+        "Username": "app", "Password": "s3cret", "Port": 5432,
+    })
+}
+
+#[test]
+fn an_integration_form() {
+    let spec = converted!(IntegrationForm, form()).unwrap();
+    let expected = json!({
+        "name": "Orders",
+        "database": "orders",
+        "transport": { "type": "tcp" },
+        "endpoint": { "host": "db.example.com", "port": 5432 },
+        "tls": { "mode": "disable" },
+        "credentials": { "type": "password", "user": "app" },
+    });
+    assert_eq!((written(&spec), spec.missing_secrets()), (expected, vec![]));
+    let mut secure = form();
+    secure["Use SSL"] = json!(true);
+    let spec = written(&converted!(IntegrationForm, secure).unwrap());
+    assert_eq!(spec["tls"], json!({ "mode": "verify-full" }));
+    // A self-signed certificate is its own authority.
+    secure["Certificate Authority"] = json!(PEM);
+    secure["Key"] = json!("-----BEGIN ENCRYPTED PRIVATE KEY-----");
+    secure["Certificate"] = json!(PEM);
+    secure["Passphrase"] = json!("p4ssphrase");
+    let spec = converted!(IntegrationForm, secure).unwrap();
+    let shown = written(&spec);
+    assert_eq!(
+        shown["tls"],
+        json!({ "mode": "verify-full", "roots": { "pem": PEM } })
+    );
+    assert_eq!(
+        shown["credentials"],
+        json!({ "type": "certificate", "user": "app", "certificate": PEM })
+    );
+    assert_eq!(spec.missing_secrets(), [""; 0]);
+    // With a certificate, the password may be left out; without one, it is missing.
+    secure["Password"] = json!("");
+    let spec = converted!(IntegrationForm, secure).unwrap();
+    assert_eq!(spec.missing_secrets(), [""; 0]);
+    let spec = converted!(IntegrationForm, change(&form(), "/Password", json!(""))).unwrap();
+    assert_eq!(spec.missing_secrets(), ["credentials.password"]);
+    let agent = |mode: &str, agent: &str| {
+        let form = change(&form(), "/Mode", json!(mode));
+        refused!(IntegrationForm, change(&form, "/Agent", json!(agent)))
+    };
+    assert_eq!(agent("Cloud", "a"), ("spec-conflict", "Agent".to_owned()));
+    assert_eq!(agent("On-Premises", ""), ("spec-field", "Agent".to_owned()));
+    assert_eq!(
+        agent("On-Premises", "a"),
+        ("spec-unsupported", "Mode".to_owned())
+    );
+    let cases = [
+        (vec![("/Mode", json!("Moon"))], "spec-field", "Mode"),
+        (vec![("/Name", json!(""))], "spec-field", "name"),
+        (vec![("/Host", json!("https://a"))], "spec-field", "Host"),
+        (vec![("/Key", json!("k"))], "spec-conflict", "Key"),
+        (
+            vec![("/Certificate Authority", json!(PEM))],
+            "spec-conflict",
+            "Certificate Authority",
+        ),
+        (
+            vec![("/Use SSL", json!(true)), ("/Key", json!("k"))],
+            "spec-field",
+            "Certificate",
+        ),
+        (
+            vec![("/Use SSL", json!(true)), ("/Certificate", json!(PEM))],
+            "spec-field",
+            "Key",
+        ),
+        (
+            vec![("/Use SSL", json!(true)), ("/Passphrase", json!("p"))],
+            "spec-conflict",
+            "Passphrase",
+        ),
+        (
+            vec![
+                ("/Use SSL", json!(true)),
+                ("/Certificate", json!("-----BEGIN PRIVATE KEY-----")),
+            ],
+            "spec-field",
+            "Certificate",
+        ),
+    ];
+    for (changes, code, path) in cases {
+        let changed = changes.iter().fold(form(), |form, (place, value)| {
+            change(&form, place, value.clone())
+        });
+        assert_eq!(
+            refused!(IntegrationForm, changed),
+            (code, path.to_owned()),
+            "{changed}"
+        );
+    }
+}
+
+/// As a part of another document, with another deserialiser.
+#[test]
+fn forms_can_be_read_by_serde() {
+    let form: IntegrationForm = serde_json::from_value(form()).unwrap();
+    assert!(ConnectionSpec::try_from(form).is_ok());
+    let wrong = json!({ "Name": "a", "Mode": "hunter2" });
+    let error = serde_json::from_value::<IntegrationForm>(wrong).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Mode: must be one of Cloud, On-Premise, On-Premises, On-premise"
+    );
+}
