@@ -32,7 +32,10 @@ struct Tally {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let server = Postgres::builder()
-        .with_hba(["local all all trust", "host all app 127.0.0.1/32 scram-sha-256"])
+        .with_hba([
+            "local all all trust",
+            "host all app 127.0.0.1/32 scram-sha-256",
+        ])
         .with_sql("create role app login password 'password 0'")
         .start()?;
     let folder = tempfile::tempdir()?;

@@ -31,6 +31,10 @@ const FORBIDDEN_IN_CORE: &[&str] = &[
     "h2",
 ];
 
+/// Nothing brings a second TLS stack beside the system's. Its types of certificates, `rustls-pki-types`,
+/// are none.
+const FORBIDDEN_ANYWHERE: &[&str] = &["rustls", "tokio-rustls", "hyper-rustls", "rustls-webpki"];
+
 /// Crates that leaves may depend on; a leaf may not depend on another.
 const BELOW_LEAVES: &[&str] = &["pgreach-core"];
 
@@ -58,8 +62,12 @@ pub(crate) fn run() -> Result<(), Failure> {
     let mut trouble = Vec::new();
     // On every platform: what Linux does not use, Windows might.
     let core = names(&["-p", "pgreach-core", "--all-features", "--target", "all"])?;
-    for name in core.iter().filter(|name| forbidden(name)) {
+    for name in matching(&core, FORBIDDEN_IN_CORE) {
         trouble.push(format!("pgreach-core depends on {name}"));
+    }
+    let all = names(&["-p", "pgreach", "--all-features", "--target", "all"])?;
+    for name in matching(&all, FORBIDDEN_ANYWHERE) {
+        trouble.push(format!("pgreach with all features depends on {name}"));
     }
     trouble.extend(leaves_on_leaves(&packages()?));
     for (package, baseline, allowed) in BUDGETS {
@@ -129,8 +137,19 @@ fn baseline_names(package: &str, baseline: &[&str]) -> Result<BTreeSet<String>, 
     Ok(names)
 }
 
-fn forbidden(name: &str) -> bool {
-    FORBIDDEN_IN_CORE
+/// The names that a pattern is about.
+fn matching<'a>(
+    names: &'a BTreeSet<String>,
+    patterns: &'a [&str],
+) -> impl Iterator<Item = &'a str> {
+    names
+        .iter()
+        .map(String::as_str)
+        .filter(move |name| forbidden(name, patterns))
+}
+
+fn forbidden(name: &str, patterns: &[&str]) -> bool {
+    patterns
         .iter()
         .any(|pattern| match pattern.strip_suffix('*') {
             Some(beginning) => name.starts_with(beginning),
@@ -177,11 +196,18 @@ mod tests {
             "security-framework-sys",
             "http",
         ] {
-            assert!(forbidden(name), "{name}");
+            assert!(forbidden(name, FORBIDDEN_IN_CORE), "{name}");
         }
         for name in ["httparse2", "tokio-postgres", "stringprep"] {
-            assert!(!forbidden(name), "{name}");
+            assert!(!forbidden(name, FORBIDDEN_IN_CORE), "{name}");
         }
+    }
+
+    #[test]
+    fn another_tls_stack_is_found() {
+        let names = parse("reqwest v0.13.5\nrustls v0.23.0\nrustls-pki-types v1.0.0\n");
+        let found: Vec<_> = matching(&names, FORBIDDEN_ANYWHERE).collect();
+        assert_eq!(found, ["rustls"]);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! | `tcp` | yes | `tcp` | TCP and Unix sockets, with an address policy |
 //! | `tls` | yes | `tls` | TLS on native-tls |
 //! | `password` | yes | `password` | passwords: fixed, environment, passfile, file, command |
+//! | `azure` | no | `azure` | Microsoft Entra tokens, on azure_identity |
+//! | `azure-client-certificate` | no | | applications that prove themselves to Entra with a certificate |
 //! | `ssh` | no | `ssh` | SSH tunnels: bastions, jump hosts, host keys, key pairs |
 //! | `spec` | no | `spec` | a connection as a JSON or TOML document: `ConnectionSpec` |
 //! | `spec-schema` | no | `spec` | the JSON Schema of these documents |
@@ -15,6 +17,9 @@
 //! [`connect`], [`connector`] and the [`assembly`] module put a connector together from a
 //! connection string.
 
+/// Microsoft Entra tokens.
+#[cfg(feature = "azure")]
+pub use pgreach_auth_azure as azure;
 /// Passwords: fixed, environment, passfile, file, command.
 #[cfg(feature = "password")]
 pub use pgreach_auth_password as password;
@@ -41,6 +46,8 @@ pub use spec::ConnectionSpec;
 
 /// What most programs need.
 pub mod prelude {
+    #[cfg(feature = "azure")]
+    pub use pgreach_auth_azure::{EntraCredentials, EntraIdentity, ManagedIdentityId};
     #[cfg(feature = "password")]
     pub use pgreach_auth_password::{
         CommandPassword, EnvPassword, FilePassword, FixedPassword, PassfilePassword,
@@ -71,6 +78,8 @@ pub fn all_codes() -> Vec<&'static Code> {
         pgreach_auth_password::codes::ALL,
         #[cfg(feature = "spec")]
         spec::codes::ALL,
+        #[cfg(feature = "azure")]
+        pgreach_auth_azure::codes::ALL,
     ];
     lists.concat()
 }

@@ -9,22 +9,55 @@ use super::secret::SecretSource;
 
 /// Secrets by number, with the paths of their fields.
 #[derive(Debug, Default)]
-pub(super) struct Sources(Vec<(String, SecretSource)>);
+pub(super) struct Sources(Vec<Source>);
+
+#[derive(Debug)]
+struct Source {
+    path: String,
+    /// Where it is given as text.
+    given: Option<Secret>,
+    provider: Arc<dyn CredentialProvider>,
+}
 
 impl Sources {
     /// The number of one more.
     pub(super) fn add(&mut self, path: impl Into<String>, source: &SecretSource) -> usize {
-        self.0.push((path.into(), source.clone()));
+        let given = match source {
+            SecretSource::Value(secret) => Some(secret.clone()),
+            _ => None,
+        };
+        self.push(path, given, source.provider())
+    }
+
+    /// The number of an archive: base64, or a file of bytes, whose secret is their base64.
+    #[cfg(feature = "azure-client-certificate")]
+    pub(super) fn add_archive(&mut self, path: impl Into<String>, source: &SecretSource) -> usize {
+        match source {
+            SecretSource::File(file) => {
+                let provider = super::archive::ArchiveFile::new(file);
+                self.push(path, None, Arc::new(provider))
+            }
+            source => self.add(path, source),
+        }
+    }
+
+    fn push(
+        &mut self,
+        path: impl Into<String>,
+        given: Option<Secret>,
+        provider: Arc<dyn CredentialProvider>,
+    ) -> usize {
+        self.0.push(Source {
+            path: path.into(),
+            given,
+            provider,
+        });
         self.0.len() - 1
     }
 
     /// The secrets, where all are given as text.
     pub(super) fn given(&self) -> Option<Vec<Secret>> {
-        let given = self.0.iter().map(|(_, source)| match source {
-            SecretSource::Value(secret) => Some(secret.clone()),
-            _ => None,
-        });
-        given.collect()
+        self.0.iter().map(|source| source.given.clone()).collect()
     }
 }
 
@@ -57,12 +90,6 @@ pub(super) struct Kept<R: Recipe> {
 }
 
 #[derive(Debug)]
-struct Source {
-    path: String,
-    provider: Arc<dyn CredentialProvider>,
-}
-
-#[derive(Debug)]
 struct Last<T> {
     secrets: Vec<Secret>,
     made: T,
@@ -70,13 +97,9 @@ struct Last<T> {
 
 impl<R: Recipe> Kept<R> {
     pub(super) fn new(recipe: R, sources: Sources) -> Arc<Self> {
-        let sources = sources.0.into_iter().map(|(path, source)| Source {
-            path,
-            provider: source.provider(),
-        });
         Arc::new(Self {
             recipe,
-            sources: sources.collect(),
+            sources: sources.0,
             last: Mutex::new(None),
         })
     }
@@ -140,4 +163,23 @@ impl<R: Recipe> Kept<R> {
 
 fn same(a: &[Secret], b: &[Secret]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same_as(b))
+}
+
+/// The bytes of an archive that is given as text.
+///
+/// # Errors
+/// It is not base64. `path` is the field.
+#[cfg(any(feature = "cert", feature = "azure-client-certificate"))]
+pub(super) fn base64(path: &str, text: &Secret) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
+    // With line ends, as `base64` and `openssl` write it.
+    let text: zeroize::Zeroizing<String> = zeroize::Zeroizing::new(
+        text.expose()
+            .chars()
+            .filter(|c| !c.is_ascii_whitespace())
+            .collect(),
+    );
+    match data_encoding::BASE64.decode(text.as_bytes()) {
+        Ok(bytes) => Ok(zeroize::Zeroizing::new(bytes)),
+        Err(_) => Err(super::fault::Fault::field(path, "is not base64").into()),
+    }
 }

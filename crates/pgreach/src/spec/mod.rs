@@ -67,6 +67,8 @@ mod document;
 mod entra;
 mod fault;
 mod identity;
+#[cfg(any(feature = "ssh", feature = "cert", feature = "azure"))]
+mod kept;
 mod node;
 #[cfg(feature = "spec-schema")]
 mod schema;

@@ -167,11 +167,7 @@ impl AuthPlan {
 }
 
 impl HopPlan {
-    fn new(
-        hop: &HopSpec,
-        path: &str,
-        sources: &mut Sources,
-    ) -> Result<Self, Error> {
+    fn new(hop: &HopSpec, path: &str, sources: &mut Sources) -> Result<Self, Error> {
         let mut plan = SshHop::new(&hop.host, &hop.user);
         if let Some(port) = hop.port {
             plan = plan.with_port(port.get());
