@@ -12,6 +12,7 @@
 //! | `ssh` | no | `ssh` | SSH tunnels: bastions, jump hosts, host keys, key pairs |
 //! | `spec` | no | `spec` | a connection as a JSON or TOML document: `ConnectionSpec` |
 //! | `spec-schema` | no | `spec` | the JSON Schema of these documents |
+//! | `deadpool`, `bb8` | no | `pool` | connection pools on deadpool and bb8 |
 //!
 //! The traits and the connector are `pgreach_core`'s, re-exported here. With the default features,
 //! [`connect`], [`connector`] and the [`assembly`] module put a connector together from a
@@ -24,6 +25,9 @@ pub use pgreach_auth_azure as azure;
 #[cfg(feature = "password")]
 pub use pgreach_auth_password as password;
 pub use pgreach_core::*;
+/// Connection pools on deadpool and bb8.
+#[cfg(any(feature = "deadpool", feature = "bb8"))]
+pub use pgreach_pool as pool;
 /// TLS on native-tls.
 #[cfg(feature = "tls")]
 pub use pgreach_tls as tls;

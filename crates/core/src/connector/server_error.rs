@@ -44,6 +44,15 @@ pub(super) fn from_driver(error: tokio_postgres::Error, stage: Stage) -> Error {
     Error::new(code, stage, text).with_source(error)
 }
 
+impl Error {
+    /// What the driver's error of a statement means: whether the server ended the session, the
+    /// connection broke, or the statement itself was refused, with its SQLSTATE.
+    #[must_use]
+    pub fn of_statement(error: tokio_postgres::Error) -> Self {
+        from_driver(error, Stage::QUERY)
+    }
+}
+
 /// The server's own error, classified by SQLSTATE.
 fn from_server(db: &DbError, stage: Stage) -> Error {
     let state = db.code().code();
