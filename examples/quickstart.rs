@@ -1,4 +1,4 @@
-//! Every route that exists so far, against a PostgreSQL server that is thrown away afterwards:
+//! Every route and every identity that exists so far, against a PostgreSQL server that is thrown away afterwards:
 //! `cargo run --example quickstart`.
 //!
 //! It ends with how many routes connected, and fails if one that must work does not, or if one that
@@ -8,9 +8,12 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use pgreach::azure::Cloud;
+use pgreach::cert::FixedCertificate;
 use pgreach::prelude::*;
 use pgreach::ssh::{SshKeyPair, SshTransportBuilder};
-use pgreach_testkit::{Bastion, Pki, Postgres};
+use pgreach_testkit::entra::{OSS_RDBMS, RoleKind};
+use pgreach_testkit::{Bastion, EntraGateway, FakeEntra, Pki, Postgres};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -34,11 +37,16 @@ async fn tour() -> Result<usize, Failure> {
     let certificate = pki.server("db.internal").issue()?;
     let server = Postgres::builder()
         .with_tls(certificate.chain_pem(), certificate.key_pem())
+        .with_client_ca(pki.root_pem())
         .with_hba([
+            // The gateway below.
+            "host all orders 127.0.0.1/32 trust",
             "local all app scram-sha-256",
             "hostssl all app 127.0.0.1/32 scram-sha-256",
+            "hostssl all robot 127.0.0.1/32 cert",
         ])
         .with_sql("create role app login password 'open sesame'")
+        .with_sql("create role robot login; create role orders login")
         .start()?;
     println!("PostgreSQL {} on port {}", server.version(), server.port());
 
@@ -80,6 +88,17 @@ async fn tour() -> Result<usize, Failure> {
         hops.iter().fold(route, add).build()
     };
 
+    heading("A stand-in for Microsoft Entra, and one for Azure in front of the server");
+    let entra = FakeEntra::start().await?;
+    let gateway = EntraGateway::start(&entra, &server).await?;
+    let principal = entra.add_application("orders", "the application's secret");
+    gateway.add_role("orders", RoleKind::Service, principal.object_id());
+    println!(
+        "token authority {}, gateway on port {}",
+        entra.authority_host(),
+        gateway.port()
+    );
+
     heading("TCP without TLS: refused, this server's pg_hba.conf has only hostssl");
     let plaintext = TlsPolicy::dangerous_plaintext();
     let plain = to(by_address.clone()).with_tls_policy(plaintext).build()?;
@@ -110,6 +129,28 @@ async fn tour() -> Result<usize, Failure> {
         server.port(),
         pki.root_file().display(),
     );
+    let issued = pki.client("robot").issue()?;
+    let certificate = FixedCertificate::from_bytes(issued.chain_pem(), issued.key_pem(), None)?
+        .with_user_from_subject();
+    let secret = Secret::new("the application's secret");
+    let identity = EntraIdentity::client_secret(entra.tenant(), principal.client_id(), secret);
+    let scope = format!("{OSS_RDBMS}/.default");
+    let tokens = EntraCredentials::builder(identity)
+        .with_cloud(Cloud::custom(entra.authority_host(), scope))
+        .with_root_certificate(entra.root_pem())
+        .with_user("orders")
+        .build()?;
+    let azure_roots = Roots::from_file(entra.root_file());
+    let azure_tls = NativeTls::builder().with_roots(azure_roots).build()?;
+    let azure = to(Endpoint::tcp("localhost", gateway.port()))
+        .with_tls(azure_tls)
+        .with_credentials(tokens);
+
+    heading("A token for a server that is encrypted and not verified: refused, and not sent");
+    let require = TlsPolicy::from_sslmode(pgreach::SslMode::Require);
+    let unverified = azure.clone().with_tls_policy(require).build()?;
+    refused(&unverified, ErrorKind::Authentication, "verify-full").await?;
+
     let routes = [
         (
             "As the hint says: host is the name to verify, hostaddr the address to dial",
@@ -126,7 +167,7 @@ async fn tour() -> Result<usize, Failure> {
         ),
         (
             "A password, through an SSH jump host to the bastion",
-            to(by_name)
+            to(by_name.clone())
                 .with_transport(through(&[&to_jump, &to_bastion])?)
                 .build()?,
         ),
@@ -134,6 +175,11 @@ async fn tour() -> Result<usize, Failure> {
             "A Unix socket of the bastion's",
             to(socket).with_transport(tunnel).build()?,
         ),
+        (
+            "A client certificate in place of a password",
+            to(by_name).with_credentials(certificate).build()?,
+        ),
+        ("A Microsoft Entra token in place of a password", azure.build()?),
     ];
     for (title, connector) in &routes {
         heading(title);

@@ -435,7 +435,7 @@ fn quickstart_connects_over_every_route() {
     let count = last
         .strip_suffix(" routes connected")
         .and_then(|count| count.parse::<u32>().ok());
-    assert!(count.is_some_and(|count| count >= 6), "{said}");
+    assert!(count.is_some_and(|count| count >= 8), "{said}");
     assert!(said.contains("SQLSTATE 57014"), "{said}");
 }
 

@@ -1,14 +1,11 @@
 //! Documents lead to the session that they describe, on real servers.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use common::{Fixture, text};
+use crate::common::{Fixture, text};
 use pgreach::prelude::*;
 use pgreach::{ConnectionSpec, Connector};
 use pgreach_testkit::ssh::{SshAgent, SshKeyType, SshKeypair, SshUser, Sshd};

@@ -1,5 +1,4 @@
 //! No secret of a document comes out of it again.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::error::Error as _;
 

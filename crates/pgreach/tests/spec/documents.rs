@@ -1,5 +1,4 @@
 //! Documents that are right: what they mean, and that they stay so when written and read again.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
 

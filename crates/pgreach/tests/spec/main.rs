@@ -1,0 +1,12 @@
+//! Connection documents.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod connect;
+mod documents;
+mod errors;
+mod import;
+#[cfg(feature = "spec-schema")]
+mod schema;
+mod secrets;
