@@ -179,7 +179,10 @@ async fn tour() -> Result<usize, Failure> {
             "A client certificate in place of a password",
             to(by_name).with_credentials(certificate).build()?,
         ),
-        ("A Microsoft Entra token in place of a password", azure.build()?),
+        (
+            "A Microsoft Entra token in place of a password",
+            azure.build()?,
+        ),
     ];
     for (title, connector) in &routes {
         heading(title);

@@ -47,8 +47,7 @@ fn pool_loses_nothing_to_rotations() {
     assert_eq!(rotations, 2, "{said}");
     assert!(said.contains("the server was restarted"), "{said}");
     assert!(
-        said.trim_end()
-            .ends_with("app still has a working pool"),
+        said.trim_end().ends_with("app still has a working pool"),
         "{said}"
     );
 }

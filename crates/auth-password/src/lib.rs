@@ -45,6 +45,7 @@
 
 pub mod codes;
 
+#[cfg(test)]
 mod blocking;
 mod command;
 mod content;

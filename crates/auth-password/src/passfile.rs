@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pgreach_core::conninfo::{Conninfo, FileSetting, Passfile};
+use pgreach_core::file::Reads;
 use pgreach_core::{Credential, CredentialProvider, CredentialRequest, Endpoint, Error, Stage};
 
-use crate::blocking::Reads;
 use crate::codes;
 
 /// The password of the first line in a passfile (`~/.pgpass`) that matches the connection.
@@ -172,7 +172,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::blocking::tests::{holders, with_the_only_thread_taken};
+    use crate::blocking::with_the_only_thread_taken;
 
     #[test]
     fn one_read_at_a_time_is_under_way() {
@@ -184,7 +184,7 @@ mod tests {
                 // Dropped at once, as by a deadline.
                 assert!(source.credential(&request).now_or_never().is_none());
             }
-            assert_eq!(holders(&source.reads), 3, "ours, one read's, its permit's");
+            assert_eq!(source.reads.holders(), 3, "ours, one read's, its permit's");
         });
     }
 }

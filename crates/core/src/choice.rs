@@ -89,6 +89,19 @@ choice! {
 }
 
 choice! {
+    /// Whether a client certificate is sent (libpq's `sslcertmode`). Its `require` is not here: the
+    /// TLS libraries do not tell whether the server asked for a certificate.
+    #[derive(Default)]
+    SslCertMode as "sslcertmode" {
+        /// Never, not even the one at the default place.
+        Disable = "disable",
+        /// If there is one and the server asks for it. The default.
+        #[default]
+        Allow = "allow",
+    }
+}
+
+choice! {
     /// Which session is acceptable (libpq's `target_session_attrs`).
     #[derive(Default)]
     TargetSessionAttrs as "target_session_attrs" {

@@ -15,10 +15,12 @@
 //! This crate knows no TLS, SSH or HTTP library: each is a crate of its own behind one of these
 //! traits, and so is yours. Most programs want the facade, `pgreach`.
 //!
-//! [`conninfo`] has libpq's connection strings, environment, service file and passfile.
+//! [`conninfo`] has libpq's connection strings, environment, service file and passfile; [`file`] reads
+//! private files, for credential sources.
 
 pub mod codes;
 pub mod conninfo;
+pub mod file;
 pub mod text;
 
 mod choice;
@@ -36,7 +38,7 @@ mod tls;
 mod trace;
 mod transport;
 
-pub use choice::{ChannelBinding, LoadBalanceHosts, TargetSessionAttrs, TlsVersion};
+pub use choice::{ChannelBinding, LoadBalanceHosts, SslCertMode, TargetSessionAttrs, TlsVersion};
 pub use code::Code;
 pub use connector::{
     CancelHandle, Connection, ConnectionInfo, Connector, DEFAULT_CONNECT_TIMEOUT,

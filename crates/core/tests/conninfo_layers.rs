@@ -211,8 +211,12 @@ fn a_bad_service_file_is_named() {
         ("[s]\nuser=\u{fffd}", " is not UTF-8"),
         ("[s]\nport=x", ", line 2: invalid port number: \"x\""),
         (
-            "[s]\nsslcert=/x",
-            ", line 2: sslcert is not supported: client certificates from files are not supported in this version",
+            "[s]\nsslkey=pkcs11:x",
+            ", line 2: sslkey value \"pkcs11:x\" is not supported",
+        ),
+        (
+            "[s]\nkrbsrvname=x",
+            ", line 2: krbsrvname is not supported: GSSAPI is not supported",
         ),
     ] {
         let bytes = match text.strip_suffix('\u{fffd}') {

@@ -4,7 +4,7 @@
 use std::error::Error as _;
 
 use pgreach_core::Error;
-use pgreach_core::conninfo::{Conninfo, Environment, Passfile};
+use pgreach_core::conninfo::{Conninfo, Environment, Keyword, Passfile};
 
 const MARKER: &str = "hunter2";
 
@@ -60,6 +60,7 @@ fn no_form_of_a_password_is_shown() {
         "password=a sslpassword=b @",
         "sslpassword=@",
         "sslpassword=my @=1",
+        "sslpassword=@ sslkey=engine:x",
         "oauth_client_secret=@",
         "scram_client_key=@",
         "scram_server_key=a @=b",
@@ -143,13 +144,14 @@ fn files_and_variables_do_not_show_their_secrets() {
     let path = directory.path().join("service.conf");
     for text in [
         "[s]\npassword=@\nport=x",
-        "[s]\npassword=@\nsslcert=x",
+        "[s]\npassword=@\nkrbsrvname=x",
+        "[s]\nsslpassword=@\nsslkey=engine:x",
         "[s]\npassword=@\nnonsense",
         "[s]\npassword @",
         "[s]\npassword @ = x",
         "[s]\npassword = @",
         "[s]\n@",
-        "[s]\nsslpassword=@",
+        "[s]\nsslpassword=@\nport=x",
     ] {
         let input = text.replace('@', MARKER);
         std::fs::write(&path, &input).unwrap();
@@ -167,6 +169,17 @@ fn files_and_variables_do_not_show_their_secrets() {
     let environment = Environment::empty().with_var("PGPASSWORD", format!("{MARKER}\0"));
     let error = Conninfo::new().resolve(&environment).unwrap_err();
     assert_error_hides("PGPASSWORD", &error);
+}
+
+/// A key that was pasted where its file should be named is not repeated.
+#[test]
+fn the_text_of_a_key_is_not_shown() {
+    let mut conninfo = Conninfo::new();
+    let pasted = format!("-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: {MARKER}");
+    conninfo.set(Keyword::SslKey, pasted.as_str());
+    let error = conninfo.settings_in(&Environment::empty()).unwrap_err();
+    assert_error_hides(&pasted, &error);
+    assert!(error.hint().contains("sslkey"), "{}", error.hint());
 }
 
 /// SplitMix64: the same inputs in every run.

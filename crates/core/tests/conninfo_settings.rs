@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pgreach_core::conninfo::{Conninfo, Environment, RootCert, Settings};
 use pgreach_core::{
-    ChannelBinding, Error, ErrorKind, LoadBalanceHosts, SslMode, SslNegotiation,
+    ChannelBinding, Error, ErrorKind, LoadBalanceHosts, SslCertMode, SslMode, SslNegotiation,
     TargetSessionAttrs, TlsVersion, codes,
 };
 
@@ -28,6 +28,9 @@ fn libpqs_defaults() {
     assert_eq!(settings.sslmode, SslMode::Prefer);
     assert_eq!(settings.sslnegotiation, SslNegotiation::Postgres);
     assert_eq!(settings.sslrootcert, RootCert::None);
+    assert_eq!((settings.sslcert, settings.sslkey), (None, None));
+    assert!(settings.sslpassword.is_none());
+    assert_eq!(settings.sslcertmode, SslCertMode::Allow);
     assert!(settings.sslsni && settings.keepalives);
     assert_eq!(settings.ssl_min_protocol_version, TlsVersion::V1_2);
     assert_eq!(settings.ssl_max_protocol_version, None);
@@ -173,6 +176,13 @@ fn files_at_default_places() {
     assert_eq!(passfile.path, default(".pgpass"));
     assert!(!passfile.named);
     assert_eq!((s.sslrootcert, s.sslcrl), (RootCert::None, None));
+    // The key is looked for once there is a certificate.
+    assert_eq!(s.sslcert, None);
+    let key = s.sslkey.unwrap();
+    assert_eq!(
+        (key.path, key.named),
+        (default(".postgresql/postgresql.key"), false)
+    );
     for mode in ["verify-ca", "verify-full"] {
         let error = settings(&format!("host=h sslmode={mode}")).unwrap_err();
         assert_eq!(
@@ -203,6 +213,17 @@ fn files_at_default_places() {
         (crl.path, crl.named),
         (default(".postgresql/root.crl"), false)
     );
+
+    fs::write(default(".postgresql/postgresql.crt"), "").unwrap();
+    let s = settings("host=h sslkey=/k sslpassword=p sslcertmode=disable").unwrap();
+    let (cert, key) = (s.sslcert.unwrap(), s.sslkey.unwrap());
+    assert_eq!(
+        (cert.path, cert.named),
+        (default(".postgresql/postgresql.crt"), false)
+    );
+    assert_eq!((key.path.as_path(), key.named), (Path::new("/k"), true));
+    assert_eq!(s.sslpassword.unwrap().expose(), "p");
+    assert_eq!(s.sslcertmode, SslCertMode::Disable);
 
     let s = settings("host=h sslcrldir=/crls passfile=/p").unwrap();
     assert_eq!(s.sslcrl, None);

@@ -33,11 +33,13 @@ use std::sync::Arc;
 use pgreach_auth_password::{FixedPassword, PassfilePassword};
 use pgreach_core::conninfo::{Conninfo, Environment, Passfile, RootCert, Settings};
 use pgreach_core::{
-    Connection, Connector, CredentialProvider, Error, NoCredential, PgConnector,
-    PgConnectorBuilder, SslMode, TlsPolicy,
+    Connection, Connector, CredentialProvider, Error, PgConnector, PgConnectorBuilder, SslMode,
+    TlsPolicy,
 };
 use pgreach_tls::{NativeTls, Roots};
 use pgreach_transport_tcp::{Keepalive, TcpTransport, TcpTransportBuilder};
+
+use crate::client_certificate;
 
 /// Connects as `psql` would with the same string, environment and files.
 ///
@@ -181,18 +183,24 @@ pub fn tls(settings: &Settings) -> Result<Option<NativeTls>, Error> {
     builder.build().map(Some)
 }
 
-/// Where the password comes from: the settings themselves, else the passfile.
+/// Who we are: the client certificate of the settings, and the password of the settings or else of
+/// the passfile.
 ///
 /// # Errors
-/// Kind Config: a passfile that is named cannot be used.
+/// Kind Config: a file that is named does not exist, or a passfile that is named cannot be used.
 pub fn credentials(settings: &Settings) -> Result<Arc<dyn CredentialProvider>, Error> {
+    let password = password(settings)?;
+    client_certificate::with(settings, password)
+}
+
+fn password(settings: &Settings) -> Result<Option<Arc<dyn CredentialProvider>>, Error> {
     // A wrong name shows at once, even where the password makes the file unnecessary.
     if let Some(file) = settings.passfile.as_ref().filter(|file| file.named) {
         Passfile::read(&file.path, true)?;
     }
     Ok(match (&settings.password, &settings.passfile) {
-        (Some(password), _) => Arc::new(FixedPassword::new(password.clone())),
-        (None, Some(file)) => Arc::new(PassfilePassword::from(file.clone())),
-        (None, None) => Arc::new(NoCredential::new()),
+        (Some(password), _) => Some(Arc::new(FixedPassword::new(password.clone()))),
+        (None, Some(file)) => Some(Arc::new(PassfilePassword::from(file.clone()))),
+        (None, None) => None,
     })
 }

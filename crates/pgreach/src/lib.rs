@@ -7,6 +7,7 @@
 //! | `tcp` | yes | `tcp` | TCP and Unix sockets, with an address policy |
 //! | `tls` | yes | `tls` | TLS on native-tls |
 //! | `password` | yes | `password` | passwords: fixed, environment, passfile, file, command |
+//! | `cert` | yes | `cert` | client certificates: PEM, DER, PKCS#12, every key format, reloaded |
 //! | `azure` | no | `azure` | Microsoft Entra tokens, on azure_identity |
 //! | `azure-client-certificate` | no | | applications that prove themselves to Entra with a certificate |
 //! | `ssh` | no | `ssh` | SSH tunnels: bastions, jump hosts, host keys, key pairs |
@@ -21,6 +22,9 @@
 /// Microsoft Entra tokens.
 #[cfg(feature = "azure")]
 pub use pgreach_auth_azure as azure;
+/// Client certificates: fixed and in files.
+#[cfg(feature = "cert")]
+pub use pgreach_auth_cert as cert;
 /// Passwords: fixed, environment, passfile, file, command.
 #[cfg(feature = "password")]
 pub use pgreach_auth_password as password;
@@ -41,6 +45,8 @@ pub use pgreach_transport_tcp as tcp;
 #[cfg(all(feature = "tcp", feature = "tls", feature = "password"))]
 pub mod assembly;
 #[cfg(all(feature = "tcp", feature = "tls", feature = "password"))]
+mod client_certificate;
+#[cfg(all(feature = "tcp", feature = "tls", feature = "password"))]
 pub use assembly::{connect, connector};
 
 #[cfg(feature = "spec")]
@@ -52,6 +58,8 @@ pub use spec::ConnectionSpec;
 pub mod prelude {
     #[cfg(feature = "azure")]
     pub use pgreach_auth_azure::{EntraCredentials, EntraIdentity, ManagedIdentityId};
+    #[cfg(feature = "cert")]
+    pub use pgreach_auth_cert::{FileCertificate, FixedCertificate};
     #[cfg(feature = "password")]
     pub use pgreach_auth_password::{
         CommandPassword, EnvPassword, FilePassword, FixedPassword, PassfilePassword,
@@ -80,6 +88,8 @@ pub fn all_codes() -> Vec<&'static Code> {
         pgreach_tls::codes::ALL,
         #[cfg(feature = "password")]
         pgreach_auth_password::codes::ALL,
+        #[cfg(feature = "cert")]
+        pgreach_auth_cert::codes::ALL,
         #[cfg(feature = "spec")]
         spec::codes::ALL,
         #[cfg(feature = "azure")]

@@ -50,6 +50,11 @@ pub(crate) fn of(error: &native_tls::Error) -> Cause {
     }
 }
 
+/// What a session that was begun failed with: known are OpenSSL's texts.
+pub(crate) fn of_text(text: &str) -> Cause {
+    from_openssl(text)
+}
+
 /// OpenSSL's texts changed case and hyphens between versions, so they are compared loosely.
 fn from_openssl(text: &str) -> Cause {
     let text = text

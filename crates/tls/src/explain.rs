@@ -30,7 +30,7 @@ impl Asked<'_> {
         }
     }
 
-    fn server(&self) -> String {
+    pub(crate) fn server(&self) -> String {
         match self.server_name {
             "" => "the server".to_owned(),
             name => format!("the server \"{name}\""),
@@ -130,14 +130,9 @@ impl Asked<'_> {
                 &codes::TLS_ALPN,
                 format!("{server} refused to speak PostgreSQL over TLS (ALPN \"postgresql\")"),
             ),
-            Cause::CertificateRefused(alert) => new(
-                &codes::TLS_CERTIFICATE_REFUSED,
-                if self.has_identity {
-                    format!("{server} refused the client's certificate: {alert}")
-                } else {
-                    format!("{server} demands a client certificate: {alert}")
-                },
-            ),
+            Cause::CertificateRefused(alert) => {
+                certificate_refused(&server, alert, self.has_identity)
+            }
             Cause::Alert(alert) => new(
                 &codes::TLS_HANDSHAKE,
                 format!("{server} refused the TLS handshake: {alert}"),
@@ -190,5 +185,39 @@ impl Asked<'_> {
             )
             .with_hint(PLACE_HINT),
         }
+    }
+}
+
+/// The error for what a session's first read failed with, when that is the server's verdict on the
+/// client's certificate.
+pub(crate) fn late_refusal(text: &str, server: &str, has_identity: bool) -> Option<Error> {
+    match cause::of_text(text) {
+        Cause::CertificateRefused(alert) => Some(certificate_refused(server, &alert, has_identity)),
+        _ => None,
+    }
+}
+
+fn certificate_refused(server: &str, alert: &str, has_identity: bool) -> Error {
+    let message = if has_identity {
+        format!("{server} refused the client's certificate: {alert}")
+    } else {
+        format!("{server} demands a client certificate: {alert}")
+    };
+    let error = Error::new(&codes::TLS_CERTIFICATE_REFUSED, Stage::TLS, message);
+    // The server knows more than the alert says, and only its log tells.
+    match alert {
+        "unknown authority" => error.with_hint(
+            "add the root certificate of the client certificate's authority to the server's ssl_ca_file \
+             (and its revocation list to ssl_crl_file, if there is one), or use a certificate of an \
+             authority that is in it; the client must send the intermediate certificates with its own",
+        ),
+        "certificate revoked" => error.with_hint(
+            "use a new client certificate: this one is on a revocation list of the server (ssl_crl_file)",
+        ),
+        "certificate expired" => error.with_hint(
+            "renew the client certificate, or one that it depends on; if they are valid, check the \
+             clocks of the server and of this machine",
+        ),
+        _ => error,
     }
 }

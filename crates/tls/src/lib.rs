@@ -58,6 +58,7 @@ mod pem;
 mod provider;
 mod roots;
 mod server_name;
+mod verdict;
 
 pub use builder::NativeTlsBuilder;
 pub use provider::NativeTls;

@@ -16,6 +16,7 @@ use crate::crl::Crl;
 use crate::explain::Asked;
 use crate::roots::LoadedRoots;
 use crate::server_name::ServerName;
+use crate::verdict::AwaitVerdict;
 use crate::{NativeTlsBuilder, certificate, codes};
 
 /// As much as postgres-native-tls: half a TLS record, so that small records are read with one call.
@@ -173,7 +174,7 @@ impl TlsProvider for NativeTls {
         let mut info = TlsInfo::default();
         info.protocol = self.protocol();
         info.certificate = der.as_deref().and_then(certificate::describe);
-        Ok(Secured::new(stream)
+        Ok(Secured::new(AwaitVerdict::new(stream, &asked))
             .with_channel_binding(channel_binding)
             .with_info(info))
     }

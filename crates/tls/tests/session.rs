@@ -13,9 +13,12 @@ use openssl::rsa::Rsa;
 use openssl::ssl::SslVersion;
 use openssl::x509::X509;
 use pgreach_core::{
-    ClientIdentity, Retry, SslNegotiation, TlsProvider as _, TlsRequest, TlsVersion, Verification,
+    ClientIdentity, Error, Retry, SslNegotiation, TlsProvider as _, TlsRequest, TlsVersion,
+    Verification,
 };
 use pgreach_tls::{NativeTls, NativeTlsBuilder, Roots};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use support::pki::{Authority, Leaf, Wanted, self_signed_by_openssl};
 use support::server::{Config, serve};
@@ -189,6 +192,44 @@ async fn a_client_certificate_is_presented() {
         .collect();
     let (alice, bob) = (mine[0].der.clone(), mine[1].der.clone());
     assert_eq!(presented, [Some(alice), Some(bob), None, None]);
+}
+
+/// In TLS 1.3 a refusal comes after the client's handshake, also where a write finds it first.
+#[tokio::test]
+async fn a_late_refusal_of_a_client_certificate_is_told() {
+    let (root, leaf, builder) = setup();
+    let tls = builder.with_min_version(TlsVersion::V1_3).build().unwrap();
+    let server = Config::new(&leaf).demand(&root).start();
+    let stranger = Authority::root("Other").issue(Wanted::names(&[]).common_name("eve"));
+    let identity = ClientIdentity::from_pem(stranger.pem.as_bytes(), stranger.key.as_bytes());
+    let with = TlsRequest::new(NAME, Verification::Full).with_identity(Some(&identity));
+    let without = TlsRequest::new(NAME, Verification::Full);
+    for (request, words) in [
+        (&with, "refused the client's certificate: unknown authority"),
+        (
+            &without,
+            "demands a client certificate: certificate required",
+        ),
+    ] {
+        let mut reader = handshake(&tls, &server, request).await.unwrap().stream;
+        let read = reader.read(&mut [0]).await.unwrap_err();
+        let mut writer = handshake(&tls, &server, request).await.unwrap().stream;
+        // Until the server has closed.
+        let written = loop {
+            if let Err(error) = writer.write_all(b"x").await {
+                break error;
+            }
+            if let Err(error) = writer.flush().await {
+                break error;
+            }
+            tokio::task::yield_now().await;
+        };
+        for error in [read, written] {
+            let error = Error::of_io(&error).unwrap_or_else(|| panic!("{words}: {error:?}"));
+            assert_eq!(error.code().name(), "tls-certificate-refused", "{error:?}");
+            assert!(error.message().ends_with(words), "{error}");
+        }
+    }
 }
 
 #[tokio::test]

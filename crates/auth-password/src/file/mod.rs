@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use pgreach_core::file::{Permissions, Reads, Stamp};
 use pgreach_core::{Credential, CredentialProvider, CredentialRequest, Error, Stage};
 
-use self::read::Stamp;
-use crate::blocking::Reads;
 use crate::codes;
 
 /// How long a file must have been left alone before its time stamps are proof that it is unchanged.
@@ -51,7 +50,7 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct FilePassword {
     path: PathBuf,
-    any_permissions: bool,
+    permissions: Permissions,
     user: Option<String>,
     cached: Arc<Mutex<Option<Cached>>>,
     reads: Reads,
@@ -69,7 +68,7 @@ impl FilePassword {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            any_permissions: false,
+            permissions: Permissions::LikePrivateKey,
             user: None,
             cached: Arc::default(),
             reads: Reads::new(),
@@ -88,7 +87,7 @@ impl FilePassword {
     /// Reads the file whoever else can read it: every local user who may can then take the password.
     #[must_use]
     pub fn dangerous_allow_any_permissions(mut self) -> Self {
-        self.any_permissions = true;
+        self.permissions = Permissions::Any;
         self.cached = Arc::default();
         self
     }
@@ -100,7 +99,7 @@ impl FilePassword {
         if let Some(credential) = self.fresh(&stamp) {
             return Ok(credential);
         }
-        let (stamp, secret) = read::read(&self.path, self.any_permissions)?;
+        let (stamp, secret) = read::read(&self.path, self.permissions)?;
         let credential = crate::password(secret, self.user.as_deref());
         *self.lock() = stamp.settled(now, SETTLED_AFTER).then(|| Cached {
             stamp,
@@ -157,7 +156,7 @@ mod tests {
     use pgreach_core::Endpoint;
 
     use super::*;
-    use crate::blocking::tests::with_the_only_thread_taken;
+    use crate::blocking::with_the_only_thread_taken;
 
     #[test]
     fn one_read_at_a_time_is_under_way() {

@@ -171,8 +171,12 @@ fn explain(error: tokio_postgres::Error, observed: &Observed, with_certificate: 
         return violation;
     }
     let translated = server_error::from_driver(error, Stage::AUTHENTICATION);
-    // In TLS 1.3 the server's verdict on the client certificate arrives only now.
+    // In TLS 1.3 the server's verdict on the client certificate arrives only now. Some TLS providers
+    // know it from a connection that broke.
     let silent = !observed.heard_anything();
+    if silent && translated.kind() == crate::ErrorKind::Tls {
+        return translated.with_stage(Stage::TLS);
+    }
     if with_certificate && silent && translated.kind() == crate::ErrorKind::Closed {
         let message = format!("the server ended the TLS session before it answered: {translated}");
         return Error::new(&codes::TLS_CLOSED, Stage::TLS, message).with_source(translated);

@@ -133,17 +133,15 @@ keywords! {
     SslCompression = "sslcompression", env "PGSSLCOMPRESSION",
         limited "`0`; compression inside TLS is unsafe":
         "Compression inside TLS.";
-    SslCert = "sslcert", env "PGSSLCERT",
-        refused "client certificates from files are not supported in this version":
-        "The file of the client certificate.";
+    SslCert = "sslcert", env "PGSSLCERT":
+        "The file of the client certificate; `~/.postgresql/postgresql.crt` by default.";
     SslKey = "sslkey", env "PGSSLKEY",
-        refused "client certificates from files are not supported in this version":
-        "The file of the client certificate's key.";
+        limited "a file; keys of an OpenSSL engine (`engine:id`) are not supported":
+        "The file of the client certificate's key; `~/.postgresql/postgresql.key` by default.";
     SslCertMode = "sslcertmode", env "PGSSLCERTMODE",
-        limited "`disable` and `allow`; no client certificate is sent":
-        "Whether a client certificate is sent.";
-    SslPassword = "sslpassword", secret true,
-        refused "client certificates from files are not supported in this version":
+        limited "`disable` and `allow`; the TLS library does not tell whether the server asked for a certificate":
+        "Whether a client certificate is sent: `allow` (the default) or `disable`.";
+    SslPassword = "sslpassword", secret true:
         "The passphrase of the client certificate's key.";
     SslRootCert = "sslrootcert", env "PGSSLROOTCERT":
         "The file of trusted authorities, or `system`; `~/.postgresql/root.crt` by default.";

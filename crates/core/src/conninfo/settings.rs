@@ -7,7 +7,7 @@ use super::string::Origin;
 use super::value::invalid;
 use super::{Conninfo, Environment, Keyword, hosts};
 use crate::{
-    ChannelBinding, Endpoint, Error, LoadBalanceHosts, RequireAuth, Secret, SslMode,
+    ChannelBinding, Endpoint, Error, LoadBalanceHosts, RequireAuth, Secret, SslCertMode, SslMode,
     SslNegotiation, Stage, TargetSessionAttrs, TlsVersion, codes,
 };
 
@@ -60,6 +60,15 @@ pub struct Settings {
     pub sslmode: SslMode,
     /// How TLS begins.
     pub sslnegotiation: SslNegotiation,
+    /// The file of the client certificate. The default one exists.
+    pub sslcert: Option<FileSetting>,
+    /// The file of the client certificate's key. The default one may not exist; it is then an error
+    /// if there is a certificate.
+    pub sslkey: Option<FileSetting>,
+    /// The passphrase of the client certificate's key.
+    pub sslpassword: Option<Secret>,
+    /// Whether the client certificate is sent.
+    pub sslcertmode: SslCertMode,
     /// The trusted authorities.
     pub sslrootcert: RootCert,
     /// The file of revoked certificates. The default one exists.
@@ -167,10 +176,26 @@ impl Conninfo {
             os_user: environment.user().map(str::to_owned),
             dbname: owned(Keyword::Dbname),
             password: self.text(Keyword::Password).map(Secret::new),
-            passfile: self.passfile(environment),
+            passfile: self.file(Keyword::Passfile, environment, ".pgpass", "pgpass.conf"),
             connect_timeout: self.duration(Keyword::ConnectTimeout, Duration::from_secs)?,
             sslmode,
             sslnegotiation,
+            sslcert: self
+                .file(
+                    Keyword::SslCert,
+                    environment,
+                    ".postgresql/postgresql.crt",
+                    "postgresql.crt",
+                )
+                .filter(|file| file.named || file.path.exists()),
+            sslkey: self.file(
+                Keyword::SslKey,
+                environment,
+                ".postgresql/postgresql.key",
+                "postgresql.key",
+            ),
+            sslpassword: self.text(Keyword::SslPassword).map(Secret::new),
+            sslcertmode: self.word(Keyword::SslCertMode)?.unwrap_or_default(),
             sslrootcert,
             sslcrl: self.sslcrl(environment, sslcrldir.is_some()),
             sslcrldir,
@@ -260,14 +285,21 @@ impl Conninfo {
         Ok(self.positive(keyword)?.map(|number| unit(number.into())))
     }
 
-    fn passfile(&self, environment: &Environment) -> Option<FileSetting> {
-        match self.text(Keyword::Passfile) {
+    /// The file that `keyword` names, else the one at the default place, if there is such a place.
+    fn file(
+        &self,
+        keyword: Keyword,
+        environment: &Environment,
+        name: &str,
+        windows_name: &str,
+    ) -> Option<FileSetting> {
+        match self.text(keyword) {
             Some(path) => Some(FileSetting {
                 path: path.into(),
                 named: true,
             }),
             None => Some(FileSetting {
-                path: environment.default_file(".pgpass", "pgpass.conf")?,
+                path: environment.default_file(name, windows_name)?,
                 named: false,
             }),
         }
@@ -288,17 +320,13 @@ impl Conninfo {
     }
 
     fn sslcrl(&self, environment: &Environment, has_directory: bool) -> Option<FileSetting> {
-        match self.text(Keyword::SslCrl) {
-            Some(path) => Some(FileSetting {
-                path: path.into(),
-                named: true,
-            }),
-            None if has_directory => None,
-            None => environment
-                .default_file(".postgresql/root.crl", "root.crl")
-                .filter(|path| path.exists())
-                .map(|path| FileSetting { path, named: false }),
-        }
+        let file = self.file(
+            Keyword::SslCrl,
+            environment,
+            ".postgresql/root.crl",
+            "root.crl",
+        );
+        file.filter(|file| file.named || !has_directory && file.path.exists())
     }
 
     fn sslmode(&self, roots: &RootCert) -> Result<SslMode, Error> {

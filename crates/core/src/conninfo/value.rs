@@ -119,6 +119,7 @@ impl Conninfo {
                     return Err(unsupported(entry));
                 }
                 Keyword::ClientEncoding => check_encoding(entry)?,
+                Keyword::SslKey => check_key(entry)?,
                 Keyword::SslCertMode => check(entry, &["disable", "allow"], &["require"])?,
                 Keyword::GssEncMode => check(entry, &["disable", "prefer"], &["require"])?,
                 Keyword::SslCompression | Keyword::GssDelegation => {
@@ -152,6 +153,30 @@ fn check(entry: &Entry, accepted: &[&str], refused: &[&str]) -> Result<(), Error
             .collect();
         Err(invalid(entry).with_hint(format!("set {} to {}", entry.keyword, words.join(" or "))))
     }
+}
+
+/// As in libpq: a colon, but for the one after a drive's letter on Windows, makes it a key of an engine.
+fn check_key(entry: &Entry) -> Result<(), Error> {
+    let value = entry.value.as_str();
+    // Not repeated: it is the key itself.
+    if value.contains("-----BEGIN") {
+        let keyword = entry.keyword;
+        let error = Error::new(
+            &codes::CONFIG_INVALID,
+            Stage::CONFIG,
+            format!("invalid {keyword} value: the text of a key"),
+        );
+        let hint = format!("write the key to a file, and give {keyword} its path");
+        return Err(entry.origin.explain(error.with_hint(hint)));
+    }
+    let path = match value.get(1..) {
+        Some(rest) if cfg!(windows) => rest.strip_prefix(':').unwrap_or(value),
+        _ => value,
+    };
+    if path.contains(':') {
+        return Err(unsupported(entry));
+    }
+    Ok(())
 }
 
 fn lower(entry: &Entry) -> Entry {

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use data_encoding::BASE64;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use pgreach_core::file::{self, Permissions, Reads};
-use pgreach_core::{Credential, CredentialProvider, CredentialRequest, Error, Secret, Stage, codes};
+use pgreach_core::{
+    Credential, CredentialProvider, CredentialRequest, Error, Secret, Stage, codes,
+};
 use zeroize::Zeroizing;
 
 /// As large as an archive with a key and a chain can be, with room to spare.
@@ -44,7 +47,7 @@ impl CredentialProvider for ArchiveFile {
             .await
             .map_err(|cut_off| self.unreadable(cut_off))?
             .map_err(|error| self.unreadable(error))?;
-        let text = Zeroizing::new(BASE64.encode(&bytes));
+        let text = Zeroizing::new(STANDARD.encode(&bytes));
         Ok(Arc::new(Credential::password(Secret::new(text.as_str()))))
     }
 }

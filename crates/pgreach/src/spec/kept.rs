@@ -171,6 +171,9 @@ fn same(a: &[Secret], b: &[Secret]) -> bool {
 /// It is not base64. `path` is the field.
 #[cfg(any(feature = "cert", feature = "azure-client-certificate"))]
 pub(super) fn base64(path: &str, text: &Secret) -> Result<zeroize::Zeroizing<Vec<u8>>, Error> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     // With line ends, as `base64` and `openssl` write it.
     let text: zeroize::Zeroizing<String> = zeroize::Zeroizing::new(
         text.expose()
@@ -178,7 +181,7 @@ pub(super) fn base64(path: &str, text: &Secret) -> Result<zeroize::Zeroizing<Vec
             .filter(|c| !c.is_ascii_whitespace())
             .collect(),
     );
-    match data_encoding::BASE64.decode(text.as_bytes()) {
+    match STANDARD.decode(text.as_bytes()) {
         Ok(bytes) => Ok(zeroize::Zeroizing::new(bytes)),
         Err(_) => Err(super::fault::Fault::field(path, "is not base64").into()),
     }

@@ -57,6 +57,8 @@
 pub mod codes;
 pub mod import;
 
+#[cfg(feature = "azure-client-certificate")]
+mod archive;
 mod build;
 #[cfg(feature = "cert")]
 mod certificate;

@@ -1,11 +1,9 @@
 //! Connections as other systems write them, from their own examples.
 
-mod app_connection;
-
 use std::time::{Duration, SystemTime};
 
 use pgreach::prelude::*;
-use pgreach::spec::import::{AppConnection, CliToken, IntegrationForm, TokenServer, TunnelForm};
+use pgreach::spec::import::{CliToken, IntegrationForm, TokenServer, TunnelForm};
 use pgreach::{ConnectionSpec, CredentialKind, CredentialProvider, CredentialRequest};
 use serde_json::{Value, json};
 
@@ -31,6 +29,9 @@ macro_rules! refused {
         (error.code().name(), path)
     }};
 }
+
+// Below the macros that it uses.
+mod app_connection;
 
 fn change(document: &Value, pointer: &str, value: Value) -> Value {
     let mut document = document.clone();
