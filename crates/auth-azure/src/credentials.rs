@@ -27,6 +27,12 @@ const REFRESH_AHEAD: Duration = Duration::from_secs(300);
 /// A source without an end is asked again after the shortest life that Entra gives a token.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(300);
 
+/// How much later than the token itself the answer that brought it may put the token's end. It says
+/// how long the token lives, in whole seconds, and they are counted from when it comes; what the server
+/// goes by is the token. A larger difference is that of this machine's clock, which the answer does
+/// not depend on.
+const ROUNDING: Duration = Duration::from_secs(60);
+
 /// About the year 9000.
 const FAR: Duration = Duration::from_secs(222_000_000_000);
 
@@ -282,9 +288,7 @@ pub(crate) struct TokenMint {
 impl Mint for TokenMint {
     fn mint(&self, fetched: Fetched, at: Moment) -> Held {
         let claims = claims::read(fetched.token.expose());
-        let expires_at = fetched
-            .expires_at
-            .or(claims.expires_at)
+        let expires_at = end(fetched.expires_at, claims.expires_at)
             .or_else(|| (!self.endless).then(|| at.wall + UNKNOWN_LIFE));
         let mut credential = Credential::bearer_token(fetched.token.clone())
             .with_note("token of", fetched.of)
@@ -319,6 +323,17 @@ impl Mint for TokenMint {
             credential: Arc::new(credential),
             nameless,
         }
+    }
+}
+
+/// When a token ends, of what the answer and the token itself say.
+fn end(answer: Option<SystemTime>, claim: Option<SystemTime>) -> Option<SystemTime> {
+    match (answer, claim) {
+        (Some(answer), Some(claim)) => match answer.duration_since(claim) {
+            Ok(later) if later <= ROUNDING => Some(claim),
+            _ => Some(answer),
+        },
+        (answer, claim) => answer.or(claim),
     }
 }
 

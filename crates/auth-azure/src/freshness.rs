@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::clock::Moment;
 
-/// A token must outlive the connection attempt that it is given to.
+/// A token must outlive the connection attempt that it is given to. Of a life of less than two minutes
+/// this is a quarter.
 const MARGIN: Duration = Duration::from_secs(30);
 
 /// How far the two clocks may drift apart before it counts as a jump: NTP slews by at most 500 ppm,
@@ -43,7 +44,7 @@ pub(crate) fn next_refresh(now: Moment, times: &Times, refresh_ahead: Duration) 
     let by_wall = until(now.wall);
     let by_mono = lifetime.saturating_sub(now.mono.saturating_sub(times.fetched.mono));
     let left = by_wall.min(by_mono);
-    let margin = MARGIN.min(lifetime / 10);
+    let margin = MARGIN.min(lifetime / 4);
     if left <= margin {
         return Next::Expired;
     }
@@ -94,8 +95,10 @@ mod tests {
             (300, 270, 270, Next::Expired),
             // The margin shrinks with the life.
             (60, 29, 29, Next::Use),
-            (60, 53, 53, Next::RefreshAhead),
-            (60, 54, 54, Next::Expired),
+            (60, 44, 44, Next::RefreshAhead),
+            (60, 45, 45, Next::Expired),
+            (2, 0, 0, Next::Use),
+            (2, 1, 1, Next::RefreshAhead),
             // The machine slept: the monotonic clock stood still.
             (3600, 3600, 10, Next::Expired),
             (3600, 3000, 10, Next::Doubtful),

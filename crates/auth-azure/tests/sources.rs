@@ -7,7 +7,7 @@ mod support;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use pgreach_auth_azure::azure_core::credentials::{
@@ -169,4 +169,19 @@ async fn a_link_that_hangs_leaves_time_for_the_next() {
         .build()
         .unwrap();
     ask(&credentials).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_servers_end_of_a_token_comes_before_the_answers() {
+    // The answer counts whole seconds from when it comes, the server goes by the claim. Where they are
+    // far apart it is this machine's clock that is ahead, and the answer does not depend on it.
+    for (earlier, by_the_claim) in [(2, true), (3000, false)] {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let exp = now.as_secs() + 3599 - earlier;
+        let http = FakeHttp::entra(json!({ "upn": "ann", "exp": exp }));
+        let credential = ask(&with(secret_identity(), &http)).await.unwrap();
+        let claim = UNIX_EPOCH + Duration::from_secs(exp);
+        let is_the_claim = credential.expires_at().unwrap() == claim;
+        assert_eq!(is_the_claim, by_the_claim, "{earlier}");
+    }
 }

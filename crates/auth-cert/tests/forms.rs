@@ -206,7 +206,8 @@ fn pasted_and_mangled_text() {
         .private_key_to_pem_passphrase(Cipher::aes_256_cbc(), PASSPHRASE.as_bytes())
         .unwrap();
     let old = String::from_utf8(old).unwrap();
-    let mangle: [(&str, fn(&str) -> String); 10] = [
+    type Mangle = fn(&str) -> String;
+    let mangle: [(&str, Mangle); 10] = [
         ("as it is", str::to_owned),
         ("CRLF", |text| text.replace('\n', "\r\n")),
         ("BOM", |text| format!("\u{feff}{text}")),

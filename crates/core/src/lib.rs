@@ -15,7 +15,7 @@
 //! This crate knows no TLS, SSH or HTTP library: each is a crate of its own behind one of these
 //! traits, and so is yours. Most programs want the facade, `pgreach`.
 //!
-//! [`conninfo`] has libpq's connection strings, environment, service file and passfile; [`file`] reads
+//! [`conninfo`] has libpq's connection strings, environment, service file and passfile; [`mod@file`] reads
 //! private files, for credential sources.
 
 pub mod codes;

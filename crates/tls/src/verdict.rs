@@ -68,8 +68,7 @@ impl<S: AsyncRead + Unpin> AwaitVerdict<S> {
         let failed = match self.failed.take() {
             Some(failed) => failed,
             None => match write(Pin::new(&mut self.inner), cx) {
-                // The route below knows best why it broke.
-                Poll::Ready(Err(error)) if Error::of_io(&error).is_none() => error,
+                Poll::Ready(Err(error)) if was_closed(&error) => error,
                 written => return written,
             },
         };
@@ -84,6 +83,15 @@ impl<S: AsyncRead + Unpin> AwaitVerdict<S> {
             }
         }
     }
+}
+
+/// Whether the other side ended the connection; of what else broke, the route below knows best.
+fn was_closed(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset
+    ) && Error::of_io(error).is_none()
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for AwaitVerdict<S> {

@@ -14,7 +14,8 @@ use super::guard::{Guard, Observed};
 use super::negotiate::{Established, Negotiated};
 use super::server_error;
 use crate::{
-    ChannelBinding, Credential, Endpoint, Error, RequireAuth, Stage, Trace, Verification, codes,
+    ChannelBinding, Credential, CredentialKind, Endpoint, Error, RequireAuth, Stage, Trace,
+    Verification, codes,
 };
 
 /// The driver's connection as this crate runs it.
@@ -121,8 +122,13 @@ impl SessionRequest {
             }
             Err(error) => {
                 let with_certificate = tls.is_some() && credential.identity().is_some();
-                let error = explain(error, &observed, with_certificate)
-                    .with_context(format!("connection to {endpoint} failed"));
+                let mut error = explain(error, &observed, with_certificate);
+                if credential.kind() == CredentialKind::BearerToken
+                    && error.code() == &codes::AUTH_REFUSED
+                {
+                    error = error.with_hint(TOKEN_HINT);
+                }
+                let error = error.with_context(format!("connection to {endpoint} failed"));
                 // "Cannot connect now" says nothing about the encryption.
                 let verdict = error.sqlstate().is_some_and(|state| state != "57P03");
                 let before_authentication = verdict && !observed.authenticated();
@@ -165,6 +171,9 @@ fn check_token_may_leave(credential: &Credential, tls: Option<&Established>) -> 
         message,
     ))
 }
+
+/// Servers say of a token what they say of a password, or less.
+const TOKEN_HINT: &str = "check that the role has exactly this name, in upper and lower case; that it belongs to the identity of the token (one that was deleted and made again is another: drop the role and create it anew); and that the token is of the tenant and cloud that the server trusts";
 
 fn explain(error: tokio_postgres::Error, observed: &Observed, with_certificate: bool) -> Error {
     if let Some(violation) = observed.take_violation() {

@@ -21,6 +21,7 @@
 //! ```
 
 mod environment;
+mod files;
 mod hosts;
 mod keyword;
 mod keyword_value;

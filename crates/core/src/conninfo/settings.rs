@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::files::check_root_cert;
 use super::string::Origin;
 use super::value::invalid;
 use super::{Conninfo, Environment, Keyword, hosts};
@@ -285,50 +286,6 @@ impl Conninfo {
         Ok(self.positive(keyword)?.map(|number| unit(number.into())))
     }
 
-    /// The file that `keyword` names, else the one at the default place, if there is such a place.
-    fn file(
-        &self,
-        keyword: Keyword,
-        environment: &Environment,
-        name: &str,
-        windows_name: &str,
-    ) -> Option<FileSetting> {
-        match self.text(keyword) {
-            Some(path) => Some(FileSetting {
-                path: path.into(),
-                named: true,
-            }),
-            None => Some(FileSetting {
-                path: environment.default_file(name, windows_name)?,
-                named: false,
-            }),
-        }
-    }
-
-    fn root_cert(&self, environment: &Environment) -> RootCert {
-        match self.text(Keyword::SslRootCert) {
-            Some("system") => RootCert::System,
-            Some(path) => RootCert::File {
-                path: path.into(),
-                named: true,
-            },
-            None => match environment.default_file(".postgresql/root.crt", "root.crt") {
-                Some(path) if path.exists() => RootCert::File { path, named: false },
-                _ => RootCert::None,
-            },
-        }
-    }
-
-    fn sslcrl(&self, environment: &Environment, has_directory: bool) -> Option<FileSetting> {
-        let file = self.file(
-            Keyword::SslCrl,
-            environment,
-            ".postgresql/root.crl",
-            "root.crl",
-        );
-        file.filter(|file| file.named || !has_directory && file.path.exists())
-    }
-
     fn sslmode(&self, roots: &RootCert) -> Result<SslMode, Error> {
         let given: Option<SslMode> = self.word(Keyword::SslMode)?;
         let system = *roots == RootCert::System;
@@ -390,30 +347,4 @@ impl Conninfo {
 
 fn conflict(message: String) -> Error {
     Error::new(&codes::CONFIG_CONFLICT, Stage::CONFIG, message)
-}
-
-fn check_root_cert(
-    mode: SslMode,
-    roots: &RootCert,
-    environment: &Environment,
-) -> Result<(), Error> {
-    if *roots != RootCert::None || !matches!(mode, SslMode::VerifyCa | SslMode::VerifyFull) {
-        return Ok(());
-    }
-    let message = match environment.default_file(".postgresql/root.crt", "root.crt") {
-        Some(path) => format!(
-            "root certificate file \"{}\" does not exist",
-            path.display()
-        ),
-        None => "there is no root certificate file: the home directory is not known".to_owned(),
-    };
-    let mode = mode.as_str();
-    Err(Error::new(
-        &codes::CONFIG_FILE,
-        Stage::CONFIG,
-        format!("{message}, and sslmode={mode} needs one"),
-    )
-    .with_hint(
-        "set sslrootcert to the file of the authority that signed the server's certificate, or to system for the operating system's authorities",
-    ))
 }

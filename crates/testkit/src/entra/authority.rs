@@ -150,6 +150,14 @@ fn prove(asked: &Asked, shared: &Shared, client_id: &str, proof: &Proof) -> Resu
     let assertion = asked.form.get("client_assertion");
     match (asked.form.get("client_secret"), assertion, proof) {
         (Some(shown), _, Proof::Secret(secret)) if shown == secret => Ok(()),
+        (Some(shown), _, Proof::ExpiredSecret(secret)) if shown == secret => Err(invalid_client(
+            7000222,
+            format!(
+                "The provided client secret keys for app '{client_id}' are expired. Visit the Azure \
+                 portal to create new keys for your app: https://aka.ms/NewClientSecret, or consider \
+                 using certificate credentials for added security: https://aka.ms/certCreds."
+            ),
+        )),
         (Some(_), ..) => Err(invalid_client(
             7000215,
             format!(
@@ -173,7 +181,7 @@ fn prove(asked: &Asked, shared: &Shared, client_id: &str, proof: &Proof) -> Resu
                     by_certificate(assertion, shared, client_id, Some(known))
                 }
                 Proof::Federated { issuer, subject } => by_federation(assertion, issuer, subject),
-                Proof::None | Proof::Secret(_) => {
+                Proof::None | Proof::Secret(_) | Proof::ExpiredSecret(_) => {
                     by_certificate(assertion, shared, client_id, None)
                 }
             }

@@ -84,6 +84,8 @@ pub(super) enum Proof {
     /// Nobody asks: the machine is proof enough, or the tool that the user logged in to.
     None,
     Secret(String),
+    /// A client secret whose time is over.
+    ExpiredSecret(String),
     Certificate {
         thumbprint: Vec<u8>,
         key: DecodingKey,

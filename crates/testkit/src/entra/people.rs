@@ -44,6 +44,25 @@ impl FakeEntra {
         }
     }
 
+    /// Ends the time of an application's client secret: it is refused as expired from now on.
+    ///
+    /// # Errors
+    /// There is no such application, or it has no client secret.
+    pub fn expire_client_secret(&self, application: &Principal) -> Result<(), Error> {
+        let directory = &self.shared().directory;
+        let entry = directory.by_object_id(application.object_id());
+        match entry.map(|entry| entry.proof) {
+            Some(Proof::Secret(secret) | Proof::ExpiredSecret(secret)) => {
+                directory.set_proof(application.object_id(), Proof::ExpiredSecret(secret));
+                Ok(())
+            }
+            _ => Err(Error::State(format!(
+                "there is no client secret of {}",
+                application.name()
+            ))),
+        }
+    }
+
     /// Adds an application that signs assertions with a certificate's key.
     pub fn add_certificate_application(
         &self,

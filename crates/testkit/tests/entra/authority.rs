@@ -161,6 +161,15 @@ async fn each_refusal_has_its_number() {
         7_000_215,
     );
     assert_eq!(with_secret(&entra, &app, "new").await.unwrap().status, 200);
+    entra.expire_client_secret(&app).unwrap();
+    for (secret, number) in [("new", 7_000_222), ("old", 7_000_215)] {
+        assert_refused(
+            &with_secret(&entra, &app, secret).await.unwrap(),
+            401,
+            "invalid_client",
+            number,
+        );
+    }
     entra.remove(&app);
     assert_refused(
         &with_secret(&entra, &app, "new").await.unwrap(),
@@ -169,6 +178,7 @@ async fn each_refusal_has_its_number() {
         700_016,
     );
     assert!(entra.set_client_secret(&app, "x").is_err());
+    assert!(entra.expire_client_secret(&app).is_err());
 }
 
 /// The claims of an assertion as a client makes it.
