@@ -18,13 +18,16 @@ use pgreach::{
 use pgreach_testkit::rogue::{Peer, Rogue};
 use pgreach_testkit::{Direction, Fault, FaultProxy, Pki, Postgres};
 
-/// The deadline of the connectors here, and what a test waits before it calls that a hang.
-const DEADLINE: Duration = Duration::from_millis(400);
+/// The deadline of the connectors that are to run into it.
+const DEADLINE: Duration = Duration::from_secs(1);
+/// The deadline of those that are to be told before, also by a machine that is busy.
+const AMPLE: Duration = Duration::from_secs(20);
+/// What a test waits before it calls it a hang.
 const HANG: Duration = Duration::from_secs(30);
 
-async fn try_connect(builder: PgConnectorBuilder) -> Result<Connection, Error> {
+async fn try_connect(builder: PgConnectorBuilder, deadline: Duration) -> Result<Connection, Error> {
     let connector = builder
-        .with_connect_timeout(DEADLINE)
+        .with_connect_timeout(deadline)
         .with_user("app")
         .build()
         .unwrap();
@@ -34,7 +37,9 @@ async fn try_connect(builder: PgConnectorBuilder) -> Result<Connection, Error> {
 }
 
 async fn stage_of_timeout(builder: PgConnectorBuilder) -> Stage {
-    let error = try_connect(builder).await.expect_err("it must not connect");
+    let error = try_connect(builder, DEADLINE)
+        .await
+        .expect_err("it must not connect");
     assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
     assert!(error.message().contains(error.stage().as_str()), "{error}");
     error.stage()
@@ -166,6 +171,14 @@ async fn a_credential_source_that_hangs_is_named() {
     assert_eq!(stage_of_timeout(builder).await, Stage::CREDENTIAL);
 }
 
+/// How long an attempt may take that is to fail with one of `kinds`.
+fn until(kinds: &[ErrorKind]) -> Duration {
+    match kinds {
+        [ErrorKind::Timeout] => DEADLINE,
+        _ => AMPLE,
+    }
+}
+
 /// A real server behind a network that misbehaves, with TLS and SCRAM.
 struct Faulty {
     proxy: FaultProxy,
@@ -236,7 +249,7 @@ async fn a_network_that_stops_or_ends_after_any_byte_is_an_error() {
             if kinds == [ErrorKind::Timeout] && n % 7 != 0 {
                 continue;
             }
-            let error = try_connect(faulty.builder())
+            let error = try_connect(faulty.builder(), until(kinds))
                 .await
                 .expect_err("it must not connect");
             assert!(
@@ -272,7 +285,7 @@ async fn a_network_that_drips_resets_or_swallows_is_an_error_and_one_that_slices
         (Direction::Both, Fault::Refuse, &[ErrorKind::Closed]),
     ] {
         faulty.proxy.set(direction, fault);
-        let error = try_connect(faulty.builder())
+        let error = try_connect(faulty.builder(), until(kinds))
             .await
             .expect_err("it must not connect");
         assert!(
@@ -342,7 +355,7 @@ async fn a_verdict_outlives_a_second_attempt_that_stalls() {
         .with_transport(Once(TcpTransport::new(), false.into()))
         .with_credentials(Twice::default())
         .with_tls_policy(TlsPolicy::dangerous_plaintext());
-    let error = try_connect(builder).await.unwrap_err();
+    let error = try_connect(builder, DEADLINE).await.unwrap_err();
     assert_eq!(error.sqlstate(), Some("28P01"), "{error}");
     // Nor is another host asked after a verdict.
     assert_eq!(rogue.connections(), 1);
