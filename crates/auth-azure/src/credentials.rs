@@ -21,8 +21,12 @@ use crate::http::Clients;
 use crate::identity::{EntraIdentity, Kind};
 use crate::source::{Fetched, Single, Source};
 
-const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+/// Less than a connector's own deadline, so that the error says what was waited for.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
 const REFRESH_AHEAD: Duration = Duration::from_secs(300);
+
+/// Longer times mean the same, and cannot be added to every moment.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A source without an end is asked again after the shortest life that Entra gives a token.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(300);
@@ -46,11 +50,13 @@ const FAR: Duration = Duration::from_secs(222_000_000_000);
 ///
 /// A token is valid if the wall clock and the monotonic clock both say so. After a jump between them
 /// (the machine slept, the time was corrected) that is larger than what is left of the token, the
-/// next one is fetched first.
+/// next one is fetched first, for three seconds; then connections get the old one, and the server
+/// judges.
 ///
-/// After the server refused a token the next connection gets a new one; if that is refused as well,
-/// further requests wait for a pause that grows from 5 seconds to 5 minutes. A failure is told for one
-/// second to whoever asks, before the request is made again.
+/// After a server refused a token the next connection waits for a new one. If none comes, it gets the
+/// old one while that is valid: one server that refuses does not take it from the others. If the new
+/// one is refused as well, further requests wait for a pause that grows from 5 seconds to 5 minutes. A
+/// failure is told for one second to whoever asks, before the request is made again.
 ///
 /// # Cancel safety
 ///
@@ -140,8 +146,9 @@ impl EntraCredentialsBuilder {
         self
     }
 
-    /// How long one request for a token may take, with all that is tried again: 30 seconds unless
-    /// set. The connection's deadline is apart from it.
+    /// How long one request for a token may take, with all that is tried again: 20 seconds unless
+    /// set, and a year at most. The connection's deadline is apart from it, and should be later: else
+    /// a connection that waits for a token ends with `timeout`, which does not say for what.
     pub fn with_fetch_timeout(mut self, timeout: Duration) -> Self {
         self.fetch_timeout = timeout;
         self
@@ -208,8 +215,8 @@ impl EntraCredentialsBuilder {
                 source,
                 Box::new(mint),
                 Arc::new(SystemClock::new()),
-                self.refresh_ahead,
-                self.fetch_timeout,
+                self.refresh_ahead.min(YEAR),
+                self.fetch_timeout.min(YEAR),
             ),
             about: Arc::new(About {
                 identity: self.identity,

@@ -137,7 +137,11 @@ impl Blame<'_> {
             400 if self.managed() => &codes::ENTRA_NO_IDENTITY,
             _ => &codes::ENTRA_REFUSED,
         };
-        let error = self.error(code, &format!("{host} answered {said}"));
+        let mut error = self.error(code, &format!("{host} answered {said}"));
+        // Microsoft's advice for IMDS: a machine that has only started, or an update that passes.
+        if self.managed() && matches!(reply.status, 404 | 410) {
+            error = error.with_retry(Retry::Backoff);
+        }
         match (reply.aadsts.and_then(hint), &self.identity.0) {
             (Some(hint), _) => error.with_hint(hint),
             (None, Kind::Pipelines(..)) if reply.aadsts.is_none() => {
@@ -177,11 +181,16 @@ impl Blame<'_> {
                 "install {name}, or put it on the PATH of this process"
             ));
         }
-        match aadsts(&text).and_then(hint) {
-            Some(hint) => error.with_hint(format!("{hint}, or {login}")),
-            None if lower.contains("login") || lower.contains("logged") => error.with_hint(login),
-            None => error,
+        if let Some(hint) = aadsts(&text).and_then(hint) {
+            return error.with_hint(format!("{hint}, or {login}"));
         }
+        // The name of the authority's host holds "login" as well.
+        let logged_out = ["az login", "azd auth login", "logged in", "log in"];
+        if logged_out.iter().any(|words| lower.contains(words)) {
+            return error.with_hint(login);
+        }
+        // Whatever else it is may pass: the network, a cache that another process holds.
+        error.with_retry(Retry::Backoff)
     }
 
     /// A credential that the application brought: what it says is looked at, not who it is.

@@ -8,6 +8,9 @@ use crate::clock::Moment;
 /// this is a quarter.
 const MARGIN: Duration = Duration::from_secs(30);
 
+/// However short its life is: the way to the server takes time too.
+const FLOOR: Duration = Duration::from_secs(5);
+
 /// How far the two clocks may drift apart before it counts as a jump: NTP slews by at most 500 ppm,
 /// which is 43 seconds a day.
 const TOLERANCE: Duration = Duration::from_secs(60);
@@ -44,7 +47,8 @@ pub(crate) fn next_refresh(now: Moment, times: &Times, refresh_ahead: Duration) 
     let by_wall = until(now.wall);
     let by_mono = lifetime.saturating_sub(now.mono.saturating_sub(times.fetched.mono));
     let left = by_wall.min(by_mono);
-    let margin = MARGIN.min(lifetime / 4);
+    // A tenth of its life, but five seconds at least where that leaves most of it.
+    let margin = MARGIN.min((lifetime / 10).max(FLOOR.min(lifetime / 4)));
     if left <= margin {
         return Next::Expired;
     }
@@ -95,10 +99,15 @@ mod tests {
             (300, 270, 270, Next::Expired),
             // The margin shrinks with the life.
             (60, 29, 29, Next::Use),
-            (60, 44, 44, Next::RefreshAhead),
-            (60, 45, 45, Next::Expired),
+            (60, 53, 53, Next::RefreshAhead),
+            (60, 54, 54, Next::Expired),
+            // Down to five seconds.
+            (30, 24, 24, Next::RefreshAhead),
+            (30, 25, 25, Next::Expired),
+            // Unless that were most of its life.
             (2, 0, 0, Next::Use),
             (2, 1, 1, Next::RefreshAhead),
+            (2, 2, 2, Next::Expired),
             // The machine slept: the monotonic clock stood still.
             (3600, 3600, 10, Next::Expired),
             (3600, 3000, 10, Next::Doubtful),

@@ -139,7 +139,9 @@ impl EntraIdentity {
         Self(Kind::Secret(application(tenant, client), secret.into()))
     }
 
-    /// A service principal with a certificate and its RSA key, as the bytes of a PKCS#12 file.
+    /// A service principal with a certificate and its RSA key, as the bytes of a PKCS#12 file in DER,
+    /// of 1 MiB and 2,000,000 iterations of its passphrase at most. Whether the passphrase opens it is
+    /// found when the first token is needed.
     #[cfg(feature = "client-certificate")]
     #[must_use]
     pub fn client_certificate(
@@ -236,8 +238,12 @@ impl EntraIdentity {
         Self(Kind::Foreign(credential))
     }
 
-    /// Several identities, tried in this order. The first one that gives a token is asked first from
-    /// then on. Each gets an equal share of the fetch timeout that is left.
+    /// Several identities, tried in this order. Each gets an equal share of the fetch timeout that is
+    /// left.
+    ///
+    /// They are different identities: while the token of one is valid, the next one is asked of that
+    /// one alone. Once there is no valid token, they are tried from the beginning; that another one
+    /// answers is logged as a warning.
     #[must_use]
     pub fn chain(identities: impl IntoIterator<Item = Self>) -> Self {
         Self(Kind::Chain(identities.into_iter().collect()))

@@ -41,7 +41,8 @@
 //! A user given to the connector, or with `with_user`, comes first. From the token it is, as in
 //! Microsoft's own libraries, the name of the user-assigned managed identity (`xms_mirid`), else `upn`,
 //! `preferred_username` or `unique_name`. Members of a group that log in as the group give its name
-//! with `with_user`.
+//! with `with_user`, and so do guests give their role's: their tokens usually hold no `upn` that
+//! could be used.
 //!
 //! # HTTP
 //!
@@ -69,11 +70,15 @@ mod claims;
 mod clock;
 mod cloud;
 mod credentials;
+#[cfg(test)]
+mod ear;
 mod failure;
 mod freshness;
 mod http;
 mod identity;
 mod pause;
+#[cfg(feature = "client-certificate")]
+mod pkcs12;
 mod redact;
 mod reply;
 mod source;

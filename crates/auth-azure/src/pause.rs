@@ -46,6 +46,11 @@ impl Failures {
             .is_none_or(|(_, at)| now.saturating_sub(*at) >= self.pause)
     }
 
+    /// Lets the next refresh come at once: there is a new reason for it.
+    pub(crate) fn end_pause(&mut self) {
+        self.pause = Duration::ZERO;
+    }
+
     /// The failure of a moment ago.
     pub(crate) fn just_now(&self, now: Duration) -> Option<Error> {
         let (failure, at) = self.last.as_ref()?;

@@ -9,10 +9,13 @@ const MAX_LEN: usize = 400;
 /// Tokens and assertions are longer; ids, host names and words are not.
 const LONG_RUN: usize = 64;
 
+/// Base64 has a slash in 64 characters on average; in paths they are closer.
+const DENSE: usize = 24;
+
 const GONE: &str = "***";
 
-/// Takes secrets out of text that others wrote: those it knows of, whatever begins as a JWT does, and
-/// whatever is as long and dense as a token.
+/// Takes secrets out of text that others wrote: those it knows of, whatever holds the beginning of a JWT,
+/// and whatever is as long and dense as a token.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Redactor {
     known: Vec<Secret>,
@@ -38,7 +41,7 @@ impl Redactor {
         let mut shown = String::with_capacity(line.len());
         let mut run = String::new();
         for c in line.chars() {
-            if c.is_ascii_alphanumeric() || "-_+=.".contains(c) {
+            if c.is_ascii_alphanumeric() || "-_+=./".contains(c) {
                 run.push(c);
                 continue;
             }
@@ -55,8 +58,22 @@ impl Redactor {
 }
 
 fn flush(run: &mut String, shown: &mut String) {
-    let token = run.starts_with("eyJ") || run.len() >= LONG_RUN;
-    shown.push_str(if token { GONE } else { run });
+    let pieces = run.split('/').count();
+    if run.len() >= LONG_RUN && run.len() >= pieces * DENSE {
+        shown.push_str(GONE);
+    } else {
+        for (place, piece) in run.split('/').enumerate() {
+            if place > 0 {
+                shown.push('/');
+            }
+            // What follows may be of it, where it is cut off or of another alphabet.
+            if piece.contains("eyJ") {
+                shown.push_str(GONE);
+                break;
+            }
+            shown.push_str(if piece.len() >= LONG_RUN { GONE } else { piece });
+        }
+    }
     run.clear();
 }
 
@@ -90,6 +107,20 @@ mod tests {
                 "client_secret=***&x=1".to_owned(),
             ),
             ("got eyJhbGciOi.eyJzdWIi.c2ln!", "got ***!".to_owned()),
+            ("access_token=eyJhbGciOi.eyJz", "***".to_owned()),
+            // Base64 as it was before JWTs, and what only looks like it.
+            (
+                &format!("key {0}/{0}+{0}== end", "Ab9".repeat(9)),
+                "key *** end".to_owned(),
+            ),
+            (
+                &format!("https://login.microsoftonline.com/{guid}/oauth2/v2.0/token"),
+                format!("https://login.microsoftonline.com/{guid}/oauth2/v2.0/token"),
+            ),
+            (
+                "/var/run/secrets/azure/tokens/workload-identity/azure-identity-token/x",
+                "/var/run/secrets/azure/tokens/workload-identity/azure-identity-token/x".to_owned(),
+            ),
             (&format!("0.{long} is"), "*** is".to_owned()),
             (&format!("app {guid}."), format!("app {guid}")),
             ("abc stays", "abc stays".to_owned()),

@@ -39,8 +39,9 @@ pub(crate) struct Fetched {
 /// Where tokens come from.
 #[async_trait]
 pub(crate) trait Source: Send + Sync + 'static {
-    /// A token, or why there is none within `budget`.
-    async fn fetch(&self, budget: Duration) -> Result<Fetched, Error>;
+    /// A token, or why there is none within `budget`. `has_valid`: one that this source gave before
+    /// is still valid.
+    async fn fetch(&self, budget: Duration, has_valid: bool) -> Result<Fetched, Error>;
 
     /// Whether another token than the last one can come.
     fn is_renewable(&self) -> bool;
@@ -81,6 +82,13 @@ impl Single {
             // These look at the environment and at files, which may come and go.
             Kind::Managed(_) | Kind::Workload(None) | Kind::Pipelines(..) => Ok(()),
             Kind::Workload(Some((application, _))) => plain(&self.identity, application),
+            // It takes a moment to open: the rest is found when a token is needed, off this thread.
+            #[cfg(feature = "client-certificate")]
+            Kind::Certificate(application, pkcs12, _) => {
+                plain(&self.identity, application)?;
+                crate::pkcs12::check(pkcs12)
+                    .map_err(|refused| refused.with_context(self.identity.name()))
+            }
             Kind::AzureDeveloperCli(options) if options.subscription.is_some() => Err(error(
                 &codes::ENTRA_CONFIG,
                 "the Azure Developer CLI takes no subscription",
@@ -243,7 +251,7 @@ impl Single {
 
 #[async_trait]
 impl Source for Arc<Single> {
-    async fn fetch(&self, budget: Duration) -> Result<Fetched, Error> {
+    async fn fetch(&self, budget: Duration, _: bool) -> Result<Fetched, Error> {
         let log = Arc::<Log>::default();
         let attempt = Arc::clone(self).attempt(Arc::clone(&log));
         match tokio::time::timeout(budget, attempt).await {

@@ -146,7 +146,7 @@ async fn as_a_child() {
             tokio::time::pause();
             let error = asking.await.unwrap().unwrap_err();
             assert_eq!(error.code().name(), "entra-timeout");
-            assert_eq!(error.message(), "Azure CLI: az gave no token within 30s");
+            assert_eq!(error.message(), "Azure CLI: az gave no token within 20s");
             // It ends when the last process that holds it does.
             let left = tokio::task::spawn_blocking(move || pipe.read_to_end(&mut Vec::new()));
             assert_eq!(left.await.unwrap().unwrap(), 0);

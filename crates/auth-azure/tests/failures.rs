@@ -7,10 +7,14 @@ mod support;
 use std::io;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use pgreach_auth_azure::azure_core;
 use pgreach_auth_azure::azure_core::error::ErrorKind as AzureKind;
 use pgreach_auth_azure::{EntraCredentials, EntraIdentity, EntraToken};
-use pgreach_core::{ErrorKind, Retry, Secret, Stage};
+use pgreach_core::{
+    Connector as _, DialContext, Dialed, Endpoint, Error, ErrorKind, PgConnector, Retry, Secret,
+    Stage, TlsPolicy, Transport,
+};
 use serde_json::json;
 use support::{CLIENT, FakeHttp, MARKER, TENANT, ask, secret_identity, token_response, with};
 
@@ -158,34 +162,62 @@ async fn a_machine_without_an_identity() {
             r#"{"error":"invalid_request","error_description":"Identity not found"}"#,
             "entra-no-identity",
             "169.254.169.254 answered status 400: Identity not found",
+            Retry::Never,
         ),
-        // What is no Azure.
+        // What is no Azure, or is only starting.
         (
             404,
             "<html>",
             "entra-no-identity",
             "169.254.169.254 answered status 404",
+            Retry::Backoff,
+        ),
+        // While it is updated.
+        (
+            410,
+            "",
+            "entra-no-identity",
+            "169.254.169.254 answered status 410",
+            Retry::Backoff,
         ),
         (
             429,
             r#"{"error":"too_many_requests"}"#,
             "entra-unavailable",
             "169.254.169.254 answered status 429: too_many_requests",
+            Retry::Backoff,
         ),
         (
             500,
             "",
             "entra-unavailable",
             "169.254.169.254 answered status 500",
+            Retry::Backoff,
         ),
     ];
-    for (status, body, code, message) in table {
+    for (status, body, code, message, retry) in table {
         let http = FakeHttp::always(status, body);
         let began = tokio::time::Instant::now();
         let error = ask(&with(identity(), &http)).await.unwrap_err();
         assert_eq!(error.code().name(), code, "{error}");
         assert!(error.message().ends_with(message), "{error}");
-        assert!(began.elapsed() <= Duration::from_secs(30));
+        assert_eq!(error.retry(), retry, "{status}");
+        assert!(began.elapsed() <= Duration::from_secs(20));
+    }
+}
+
+/// A route on which nothing comes back.
+#[derive(Debug)]
+struct Silent;
+
+#[async_trait]
+impl Transport for Silent {
+    async fn dial(&self, _: &Endpoint, _: &DialContext) -> Result<Dialed, Error> {
+        std::future::pending().await
+    }
+
+    fn describe(&self, endpoint: &Endpoint) -> String {
+        endpoint.to_string()
     }
 }
 
@@ -194,14 +226,27 @@ async fn what_does_not_answer_is_given_up() {
     let silent = FakeHttp::new(|_| Box::pin(std::future::pending()));
     let began = tokio::time::Instant::now();
     let error = ask(&with(secret_identity(), &silent)).await.unwrap_err();
-    assert_eq!(began.elapsed(), Duration::from_secs(30));
+    assert_eq!(began.elapsed(), Duration::from_secs(20));
     assert_eq!(error.code().name(), "entra-timeout");
     assert!(
         error
             .message()
-            .ends_with("login.microsoftonline.com gave no token within 30s"),
+            .ends_with("login.microsoftonline.com gave no token within 20s"),
         "{error}"
     );
+
+    // A connector with its own default waits long enough to hear it.
+    let connector = PgConnector::builder()
+        .with_transport(Silent)
+        .with_endpoint(Endpoint::tcp("db.postgres.database.azure.com", 5432))
+        .with_tls_policy(TlsPolicy::dangerous_plaintext())
+        .with_user("app")
+        .with_credentials(with(secret_identity(), &silent))
+        .build()
+        .unwrap();
+    let error = connector.connect().await.unwrap_err();
+    assert_eq!(error.code().name(), "entra-timeout", "{error}");
+    assert_eq!(error.stage(), Stage::CREDENTIAL);
 
     let source = EntraIdentity::token(std::future::pending::<io::Result<EntraToken>>);
     let credentials = EntraCredentials::builder(source)

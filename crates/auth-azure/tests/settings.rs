@@ -6,8 +6,8 @@ mod support;
 
 use std::time::Duration;
 
-use pgreach_auth_azure::{Cloud, EntraCredentials, EntraIdentity, ToolOptions};
-use support::{CLIENT, TENANT, secret_identity};
+use pgreach_auth_azure::{Cloud, EntraCredentials, EntraIdentity, EntraToken, ToolOptions};
+use support::{CLIENT, TENANT, ask, secret_identity};
 
 #[test]
 fn settings_that_cannot_be_right() {
@@ -100,4 +100,20 @@ fn settings_that_cannot_be_right() {
     }
     // With the system's roots and TLS: it can be made.
     build(fine()).unwrap();
+}
+
+#[tokio::test]
+async fn times_without_end() {
+    for identity in [
+        EntraIdentity::fixed_token(EntraToken::new("opaque")),
+        EntraIdentity::chain([EntraIdentity::fixed_token(EntraToken::new("opaque"))]),
+    ] {
+        let credentials = EntraCredentials::builder(identity)
+            .with_fetch_timeout(Duration::MAX)
+            .with_refresh_ahead(Duration::MAX)
+            .with_user("app")
+            .build()
+            .unwrap();
+        ask(&credentials).await.unwrap();
+    }
 }

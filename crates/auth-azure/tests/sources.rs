@@ -143,6 +143,17 @@ async fn a_chain_prefers_who_answered() {
     ask(&credentials).await.unwrap();
     assert_eq!(*asked.lock().unwrap(), [0, 1, 1]);
 
+    // Somebody else's token is no better than a valid one.
+    let fixed = EntraCredentials::builder(EntraIdentity::chain([link(1), link(0)]))
+        .with_user("app")
+        .build()
+        .unwrap();
+    *works.lock().unwrap() = [true, true];
+    let second = ask(&fixed).await.unwrap();
+    *works.lock().unwrap() = [true, false];
+    assert!(fixed.invalidate(&second));
+    assert!(ask(&fixed).await.unwrap().same_as(&second));
+
     *works.lock().unwrap() = [false, false];
     let chain = EntraIdentity::chain([link(0), link(1), secret_identity()]);
     let refused = FakeHttp::always(401, r#"{"error":"invalid_client"}"#);
@@ -161,7 +172,7 @@ async fn a_chain_prefers_who_answered() {
 async fn a_link_that_hangs_leaves_time_for_the_next() {
     let hangs = EntraIdentity::token(std::future::pending::<io::Result<EntraToken>>);
     let works = EntraIdentity::token(|| async {
-        tokio::time::sleep(Duration::from_secs(10)).await;
+        tokio::time::sleep(Duration::from_secs(9)).await;
         Ok::<_, io::Error>(EntraToken::new("opaque"))
     });
     let credentials = EntraCredentials::builder(EntraIdentity::chain([hangs, works]))

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use pgreach_auth_azure::azure_identity::Executor;
 use pgreach_auth_azure::{EntraCredentials, EntraIdentity, ToolOptions};
+use pgreach_core::Retry;
 use serde_json::json;
 use support::{TENANT, ask, jwt};
 
@@ -100,23 +101,39 @@ async fn tools_that_fail() {
             "ERROR: Please run 'az login' to setup account.",
             "Please run 'az login' to setup account",
             "run az login",
+            Retry::Never,
         ),
         (
             1,
             "WARNING: something\nERROR: AADSTS70043: The refresh token has expired.\nTrace ID: 1",
             "AADSTS70043: The refresh token has expired",
             "the login has expired",
+            Retry::Never,
         ),
         (
             127,
             "sh: az: not found",
             "az not found on PATH",
             "install az",
+            Retry::Never,
         ),
-        (1, jwt.as_str(), "***", "Run az login"),
-        (1, "", "it failed without a word", "Run az login"),
+        (
+            1,
+            "ERROR: HTTPSConnectionPool(host='login.microsoftonline.com', port=443): Max retries exceeded",
+            "HTTPSConnectionPool(host='login.microsoftonline.com', port=443): Max retries exceeded",
+            "Run az login",
+            Retry::Backoff,
+        ),
+        (1, jwt.as_str(), "***", "Run az login", Retry::Backoff),
+        (
+            1,
+            "",
+            "it failed without a word",
+            "Run az login",
+            Retry::Backoff,
+        ),
     ];
-    for (status, stderr, message, hint) in table {
+    for (status, stderr, message, hint, retry) in table {
         let (options, _) = tool(status, "", stderr);
         let credentials = EntraCredentials::builder(EntraIdentity::azure_cli_with(options))
             .build()
@@ -125,6 +142,7 @@ async fn tools_that_fail() {
         assert_eq!(error.code().name(), "entra-tool");
         assert_eq!(error.message(), format!("Azure CLI: {message}"));
         assert!(error.hint().contains(hint), "{}", error.hint());
+        assert_eq!(error.retry(), retry, "{message}");
     }
     let (options, _) = tool(
         1,
@@ -136,4 +154,5 @@ async fn tools_that_fail() {
     let error = ask(&credentials).await.unwrap_err();
     assert_eq!(error.code().name(), "entra-tool");
     assert!(error.hint().contains("azd auth login"), "{error:?}");
+    assert_eq!(error.retry(), Retry::Never);
 }

@@ -318,8 +318,9 @@ pub trait CredentialProvider: Debug + Send + Sync + 'static {
     /// [`ErrorKind::Credential`](crate::ErrorKind::Credential) when the source fails.
     async fn credential(&self, request: &CredentialRequest<'_>) -> Result<Arc<Credential>, Error>;
 
-    /// The server refused this credential (SQLSTATE 28P01 or 28000): the next call must fetch anew.
-    /// True when it can then give another one; the connector tries once more only if so.
+    /// The server refused this credential (SQLSTATE 28P01 or 28000, but not for want of a line in
+    /// pg_hba.conf): the next call must try to fetch anew. True when it can then give another one;
+    /// the connector tries once more only if so.
     fn invalidate(&self, rejected: &Credential) -> bool {
         let _ = rejected;
         false

@@ -1,5 +1,7 @@
 //! One token for all connections, and one request for it at a time.
 
+mod flight;
+
 use std::collections::HashMap;
 use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -9,12 +11,17 @@ use pgreach_core::{Credential, Error, Secret};
 use tokio::runtime::{self, Handle};
 use tokio::sync::watch;
 
+use self::flight::{Flight, Outcome, wait_for};
 use crate::clock::{Clock, Moment};
 use crate::codes;
 use crate::failure::error;
 use crate::freshness::{Next, Times, next_refresh};
 use crate::pause::{Demands, Failures};
 use crate::source::{Fetched, Source};
+
+/// How long a call waits for the next token while it is in doubt whether the one that is there is
+/// still valid: the server is asked sooner than an authority that does not answer gives up.
+const DOUBT: Duration = Duration::from_secs(3);
 
 /// A token with all that is made of it once.
 #[derive(Debug)]
@@ -41,19 +48,43 @@ struct Shared {
     clock: Arc<dyn Clock>,
     refresh_ahead: Duration,
     fetch_timeout: Duration,
-    held: RwLock<Option<Arc<Held>>>,
+    slot: RwLock<Option<Slot>>,
     state: Mutex<State>,
 }
 
-type Outcome = Option<Result<Arc<Held>, Arc<Error>>>;
+/// The token that is there.
+struct Slot {
+    /// As it came.
+    came: Arc<Held>,
+    /// With the warning of the last failure since.
+    held: Arc<Held>,
+    /// A server refused it. It may be one that refuses every token, so it stays until the next one
+    /// is there.
+    refused: bool,
+}
 
-/// What is under way, and what was. It is locked before `held` where both are.
+struct Look {
+    held: Arc<Held>,
+    refused: bool,
+    next: Next,
+}
+
+/// What is under way, and what was. It is locked before `slot` where both are, and neither while
+/// anything is called that is not of this crate: a log, a waker or a runtime may call back.
 #[derive(Default)]
 struct State {
     /// For each runtime: the requests of one stand still while it is not driven.
-    flights: HashMap<runtime::Id, watch::Receiver<Outcome>>,
+    flights: HashMap<runtime::Id, watch::Receiver<Option<Outcome>>>,
+    /// How many tokens came. A request that began before the last one is late.
+    tokens: u64,
     failures: Failures,
     demands: Demands,
+}
+
+/// What a call for a token comes to.
+enum Joined {
+    Held(Arc<Held>),
+    Waits(watch::Receiver<Option<Outcome>>),
 }
 
 impl Cache {
@@ -70,7 +101,7 @@ impl Cache {
             clock,
             refresh_ahead,
             fetch_timeout,
-            held: RwLock::default(),
+            slot: RwLock::default(),
             state: Mutex::default(),
         }))
     }
@@ -81,30 +112,37 @@ impl Cache {
     pub(crate) async fn get(&self) -> Result<Arc<Held>, Error> {
         let shared = &self.0;
         let now = shared.clock.now();
-        if let Some((held, next)) = shared.look(now) {
-            match next {
-                Next::Use => return Ok(held),
-                Next::RefreshAhead => {
-                    self.refresh(now);
-                    return Ok(held);
-                }
-                // It was tried a moment ago.
-                Next::Doubtful if !shared.lock().failures.may_refresh(now.mono) => {
-                    return Ok(held);
-                }
-                Next::Doubtful => {
-                    let fetched = self.fetch(now).await;
-                    let now = shared.clock.now();
-                    // The server is a better judge of it than an authority that does not answer.
-                    return fetched.or_else(|failure| match shared.next(&held, now) {
-                        Next::Expired => Err(failure),
-                        _ => Ok(held),
-                    });
-                }
-                Next::Expired => {}
+        let Some(Look {
+            held,
+            refused,
+            next,
+        }) = shared.look(now)
+        else {
+            return self.fetch(now).await;
+        };
+        match (next, refused) {
+            (Next::Expired, _) => return self.fetch(now).await,
+            (Next::Use, false) => return Ok(held),
+            (Next::RefreshAhead, false) => {
+                self.refresh(now);
+                return Ok(held);
             }
+            (Next::Doubtful, _) | (_, true) => {}
         }
-        self.fetch(now).await
+        // It was tried a moment ago.
+        if !shared.lock().failures.may_refresh(now.mono) {
+            return Ok(held);
+        }
+        let fetched = if refused {
+            self.fetch(now).await
+        } else {
+            self.fetch_in_doubt(now).await
+        };
+        // The server is a better judge of it than an authority that does not answer.
+        fetched.or_else(|failure| match shared.look(shared.clock.now()) {
+            Some(look) if look.next != Next::Expired => Ok(look.held),
+            _ => Err(failure),
+        })
     }
 
     /// See [`CredentialProvider::invalidate`](pgreach_core::CredentialProvider::invalidate).
@@ -116,14 +154,16 @@ impl Cache {
         if !shared.source.is_renewable() {
             return false;
         }
+        let now = shared.clock.now();
         let mut state = shared.lock();
-        let mut held = shared.held.write().unwrap_or_else(PoisonError::into_inner);
-        match &*held {
-            Some(current) if current.token.same_as(rejected) => {
-                if !state.demands.admit(shared.clock.now().mono) {
+        let mut slot = shared.slot.write().unwrap_or_else(PoisonError::into_inner);
+        match &mut *slot {
+            Some(current) if !current.refused && current.held.token.same_as(rejected) => {
+                if !state.demands.admit(now.mono) {
                     return false;
                 }
-                *held = None;
+                current.refused = true;
+                state.failures.end_pause();
                 true
             }
             // A newer one is there, or is being fetched since somebody else was refused.
@@ -133,22 +173,50 @@ impl Cache {
 
     /// Begins a request, unless one is under way or failed a short while ago.
     fn refresh(&self, now: Moment) {
-        let mut state = self.0.lock();
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        if state.failures.may_refresh(now.mono) && !state.flights.contains_key(&runtime.id()) {
-            self.start(&mut state, &runtime);
-        }
+        let flight = {
+            let mut state = self.0.lock();
+            if !state.failures.may_refresh(now.mono) || state.flights.contains_key(&runtime.id()) {
+                return;
+            }
+            Flight::enter(&self.0, &mut state, &runtime, now).0
+        };
+        flight.begin(&runtime);
     }
 
     /// Waits for the request that is under way, or for a new one.
     async fn fetch(&self, now: Moment) -> Result<Arc<Held>, Error> {
-        let mut flight = {
+        match self.join(now)? {
+            Joined::Held(held) => Ok(held),
+            Joined::Waits(flight) => wait_for(flight).await,
+        }
+    }
+
+    /// The same, but not for long.
+    async fn fetch_in_doubt(&self, now: Moment) -> Result<Arc<Held>, Error> {
+        match self.join(now)? {
+            Joined::Held(held) => Ok(held),
+            Joined::Waits(flight) => match tokio::time::timeout(DOUBT, wait_for(flight)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(error(
+                    &codes::ENTRA_TIMEOUT,
+                    format!("no token came within {DOUBT:?}"),
+                )),
+            },
+        }
+    }
+
+    fn join(&self, now: Moment) -> Result<Joined, Error> {
+        let (flight, runtime, waits) = {
             let mut state = self.0.lock();
             // Another call may have come first.
-            if let Some((held, Next::Use | Next::RefreshAhead)) = self.0.look(now) {
-                return Ok(held);
+            if let Some(look) = self.0.look(now)
+                && matches!(look.next, Next::Use | Next::RefreshAhead)
+                && !look.refused
+            {
+                return Ok(Joined::Held(look.held));
             }
             if let Some(failure) = state.failures.just_now(now.mono) {
                 return Err(failure);
@@ -159,39 +227,14 @@ impl Cache {
                     "a token can only be fetched inside a Tokio runtime",
                 )
             })?;
-            match state.flights.get(&runtime.id()) {
-                Some(flight) => flight.clone(),
-                None => self.start(&mut state, &runtime),
+            if let Some(waits) = state.flights.get(&runtime.id()) {
+                return Ok(Joined::Waits(waits.clone()));
             }
+            let (flight, waits) = Flight::enter(&self.0, &mut state, &runtime, now);
+            (flight, runtime, waits)
         };
-        // The error means that the task is gone: it panicked, or its runtime ended.
-        let outcome = flight.wait_for(Option::is_some).await;
-        match outcome.ok().as_deref() {
-            Some(Some(Ok(held))) => Ok(Arc::clone(held)),
-            Some(Some(Err(failure))) => Err(failure.repeat()),
-            _ => Err(error(
-                &codes::ENTRA_SOURCE,
-                "the request for a token was cut off",
-            )),
-        }
-    }
-
-    /// The request is a task of its own, so that it outlives whoever began it.
-    fn start(&self, state: &mut State, runtime: &Handle) -> watch::Receiver<Outcome> {
-        let (tell, flight) = watch::channel(None);
-        state.flights.insert(runtime.id(), flight.clone());
-        let landing = Landing {
-            shared: Arc::clone(&self.0),
-            runtime: runtime.id(),
-            tell,
-            landed: false,
-        };
-        runtime.spawn(async move {
-            let shared = &landing.shared;
-            let fetched = shared.source.fetch(shared.fetch_timeout).await;
-            landing.land(fetched);
-        });
-        flight
+        flight.begin(&runtime);
+        Ok(Joined::Waits(waits))
     }
 }
 
@@ -201,91 +244,18 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn look(&self, now: Moment) -> Option<(Arc<Held>, Next)> {
-        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        let held = held.as_ref()?;
-        Some((Arc::clone(held), self.next(held, now)))
+    fn look(&self, now: Moment) -> Option<Look> {
+        let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
+        let slot = slot.as_ref()?;
+        Some(Look {
+            held: Arc::clone(&slot.held),
+            refused: slot.refused,
+            next: self.next(&slot.held, now),
+        })
     }
 
     fn next(&self, held: &Held, now: Moment) -> Next {
         next_refresh(now, &held.times, self.refresh_ahead)
-    }
-}
-
-/// The end of a request, however it comes.
-struct Landing {
-    shared: Arc<Shared>,
-    runtime: runtime::Id,
-    tell: watch::Sender<Outcome>,
-    landed: bool,
-}
-
-impl Landing {
-    fn land(mut self, fetched: Result<Fetched, Error>) {
-        let shared = &self.shared;
-        let now = shared.clock.now();
-        let outcome = fetched.and_then(|fetched| {
-            let held = shared.mint.mint(fetched, now);
-            match shared.next(&held, now) {
-                Next::Expired => Err(error(
-                    &codes::ENTRA_TOKEN,
-                    "the token had expired, or was about to, when it came",
-                )),
-                _ => Ok(Arc::new(held)),
-            }
-        });
-        let mut state = shared.lock();
-        // Whoever comes from now on does not join: what this brought may be refused meanwhile.
-        state.flights.remove(&self.runtime);
-        self.landed = true;
-        let mut current = shared.held.write().unwrap_or_else(PoisonError::into_inner);
-        let outcome = match outcome {
-            Ok(held) => {
-                state.failures.clear();
-                *current = Some(Arc::clone(&held));
-                Ok(held)
-            }
-            Err(failure) => {
-                let failure = Arc::new(failure);
-                state.failures.note(&failure, now.mono);
-                if let Some(held) = current.as_mut() {
-                    tracing::warn!(
-                        code = failure.code().name(),
-                        error = %failure,
-                        "the token could not be refreshed ahead of its end"
-                    );
-                    *held = Arc::new(held.warned(&failure));
-                }
-                Err(failure)
-            }
-        };
-        self.tell.send_replace(Some(outcome));
-    }
-}
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        if !self.landed {
-            self.shared.lock().flights.remove(&self.runtime);
-        }
-    }
-}
-
-impl Held {
-    /// The same with a warning for reports.
-    fn warned(&self, failure: &Error) -> Self {
-        let credential = if self.credential.warnings().is_empty() {
-            let warning = format!("the next token could not be fetched: {failure}");
-            Arc::new(Credential::clone(&self.credential).with_warning(warning))
-        } else {
-            Arc::clone(&self.credential)
-        };
-        Self {
-            token: self.token.clone(),
-            times: self.times,
-            credential,
-            nameless: self.nameless.as_ref().map(Error::repeat),
-        }
     }
 }
 

@@ -46,8 +46,7 @@ impl Settings {
                 connection
             }
             Err(refusal) => {
-                let refused = matches!(refusal.sqlstate(), Some("28P01" | "28000"));
-                if !refused || !self.credentials.invalidate(&credential) {
+                if !is_about_credential(&refusal) || !self.credentials.invalidate(&credential) {
                     return Err(refusal);
                 }
                 *verdict = Some(refusal);
@@ -58,9 +57,12 @@ impl Settings {
                         connection
                     }
                     // Only a verdict on the fresh credential takes the place of the first.
-                    (Err(Some(error)), _) if is_verdict(&error) => return Err(error),
-                    (Err(_), Some(refusal)) => return Err(refusal),
-                    (Err(error), None) => return Err(error.unwrap_or_else(nothing_tried)),
+                    (Err(Second::Failed(error)), _) if is_verdict(&error) => return Err(error),
+                    (Err(second), Some(refusal)) => return Err(second.explain(refusal)),
+                    (Err(Second::Failed(error) | Second::NotFetched(error)), None) => {
+                        return Err(error);
+                    }
+                    (Err(Second::Same(_)), None) => return Err(nothing_tried()),
                 }
             }
         };
@@ -72,16 +74,20 @@ impl Settings {
         &self,
         rejected: &Credential,
         way: Way<'_>,
-    ) -> Result<Connection, Option<Error>> {
+    ) -> Result<Connection, Second> {
         let Way { endpoint, cx } = way;
-        let fresh = self.fetch(endpoint, cx.trace()).await?;
+        let fresh = self
+            .fetch(endpoint, cx.trace())
+            .await
+            .map_err(Second::NotFetched)?;
         if fresh.same_as(rejected) {
-            return Err(None);
+            return Err(Second::Same(fresh));
         }
         tracing::debug!(target: "pgreach", %endpoint, "refused; trying once more with a fresh credential");
-        let dialed = self.transport.dial(endpoint, cx).await?;
+        let dialed = self.transport.dial(endpoint, cx).await;
+        let dialed = dialed.map_err(Second::Failed)?;
         let attempt = self.authenticate(&fresh, dialed, way, &mut None).await;
-        attempt.map_err(Some)
+        attempt.map_err(Second::Failed)
     }
 
     async fn fetch(&self, endpoint: &Endpoint, trace: &Trace) -> Result<Arc<Credential>, Error> {
@@ -323,6 +329,39 @@ impl Failure {
             fall_back: false,
         }
     }
+}
+
+/// Why there was no connection with a fresh credential either.
+enum Second {
+    /// There was none.
+    NotFetched(Error),
+    /// It is the one that was refused.
+    Same(Arc<Credential>),
+    /// It was tried.
+    Failed(Error),
+}
+
+impl Second {
+    /// The first refusal, with the reason why nothing came after it.
+    fn explain(self, refusal: Error) -> Error {
+        let (why, retry) = match self {
+            Self::NotFetched(error) => (error.message().to_owned(), error.retry()),
+            // A source that keeps what it has while it gets no other tells in a warning.
+            Self::Same(credential) => match credential.warnings().last() {
+                Some(warning) => (warning.clone(), refusal.retry()),
+                None => return refusal,
+            },
+            Self::Failed(_) => return refusal,
+        };
+        let hint = format!("{}; there is no fresh credential: {why}", refusal.hint());
+        refusal.with_hint(hint).with_retry(retry)
+    }
+}
+
+/// Whether the server refused the identity, so that another credential may be let in. Where its
+/// pg_hba.conf has no line for this client, no credential was looked at.
+fn is_about_credential(error: &Error) -> bool {
+    matches!(error.sqlstate(), Some("28P01" | "28000")) && error.code() != &codes::AUTH_HBA
 }
 
 /// For what cannot be: every way through the attempts leaves an error.

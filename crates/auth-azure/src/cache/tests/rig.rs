@@ -45,11 +45,15 @@ pub(super) enum Answer {
     /// A token of this text that lives for so many seconds.
     Token(&'static str, u64),
     Fail(&'static Code),
+    /// A failure of these words.
+    Say(&'static str),
     Panic,
 }
 
 pub(super) struct Script {
     calls: AtomicUsize,
+    /// Whether there was a valid token at each call.
+    pub(super) had_valid: Mutex<Vec<bool>>,
     answers: Mutex<VecDeque<Answer>>,
     /// Each answer takes a permit.
     pub(super) gate: Semaphore,
@@ -59,9 +63,10 @@ pub(super) struct Script {
 
 #[async_trait]
 impl Source for Arc<Script> {
-    async fn fetch(&self, budget: Duration) -> Result<Fetched, Error> {
+    async fn fetch(&self, budget: Duration, has_valid: bool) -> Result<Fetched, Error> {
         assert_eq!(budget, Duration::from_secs(30));
         self.calls.fetch_add(1, Ordering::SeqCst);
+        self.had_valid.lock().unwrap().push(has_valid);
         self.gate.acquire().await.unwrap().forget();
         let answer = self.answers.lock().unwrap().pop_front();
         match answer.expect("a scripted answer") {
@@ -71,6 +76,7 @@ impl Source for Arc<Script> {
                 of: "script",
             }),
             Answer::Fail(code) => Err(error(code, "as scripted")),
+            Answer::Say(words) => Err(error(&codes::ENTRA_SOURCE, words)),
             Answer::Panic => panic!("as scripted"),
         }
     }
@@ -98,6 +104,7 @@ impl Rig {
         })));
         let script = Arc::new(Script {
             calls: AtomicUsize::new(0),
+            had_valid: Mutex::default(),
             answers: Mutex::new(answers.into_iter().collect()),
             gate: Semaphore::new(open),
             clock: Arc::clone(&clock),
