@@ -33,7 +33,12 @@ fn documents_in_files() {
     let query = ["--json", "-c", "select current_user", "--spec"];
     let json = document(json!("secret")).to_string();
     let toml = toml("{ env = 'DATABASE_PASSWORD' }");
-    for (name, text) in [("test.json", &json), ("folder/test.toml", &toml)] {
+    for (name, text) in [
+        ("test.json", &json),
+        ("folder/test.toml", &toml),
+        ("test.JSON", &json),
+        ("test.Toml", &toml),
+    ] {
         let run = Run::new(&[&query[..], &[name]].concat())
             .file(name, text)
             .secret("DATABASE_PASSWORD", "secret");
@@ -52,19 +57,28 @@ fn documents_in_files() {
 
 #[test]
 fn a_document_on_standard_input() {
-    let mut run = Run::new(&["--json", "--spec", "-"]);
-    let mut child = run.command.stdin(Stdio::piped()).spawn().unwrap();
-    let text = document(json!("secret")).to_string();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(text.as_bytes()).unwrap();
-    drop(stdin);
-    let output = child.wait_with_output().unwrap();
-    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let json = on_standard_input(&document(json!("secret")));
     assert_eq!(
         (&json["ok"], &json["rows"]),
         (&json!(true), &json!([["1"]])),
         "{json}"
     );
+    // The error says where the document came from.
+    let json = on_standard_input(&document(json!(7)));
+    let message = json["error"]["message"].as_str().unwrap();
+    let place = "standard input: credentials.password: ";
+    assert!(message.contains(place), "{json}");
+}
+
+fn on_standard_input(document: &Value) -> Value {
+    let mut run = Run::new(&["--json", "--spec", "-"]);
+    let mut child = run.command.stdin(Stdio::piped()).spawn().unwrap();
+    let text = document.to_string();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(text.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[test]

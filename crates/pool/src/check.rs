@@ -56,19 +56,32 @@ impl RecyclingCheck {
         };
         match is_inside(client, sql).await {
             Ok(false) => return Ok(()),
-            // A transaction that has failed takes no question, only its end. Nor does a rollback do
-            // harm where the question itself is what the server does not understand.
-            Ok(true) | Err(_) => client
-                .batch_execute("rollback")
-                .await
-                .map_err(Error::of_statement)?,
+            Ok(true) => {}
+            Err(error) if is_ended_by_rollback(&error) => {}
+            Err(error) => return Err(Error::of_statement(error)),
         }
+        let rollback = client.batch_execute("rollback").await;
+        rollback.map_err(Error::of_statement)?;
         if self == Self::Clean {
             // The rollback took back what was cleaned up before it.
             is_inside(client, sql).await.map_err(Error::of_statement)?;
         }
         Ok(())
     }
+}
+
+/// Whether a rollback makes the session fit that answered so.
+fn is_ended_by_rollback(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|state| match state.code() {
+        // A transaction that has failed, or is read-only, takes nothing more, only its end.
+        "25P02" | "25006" => true,
+        // A request to cancel a statement of the user before came late, and hit the question.
+        "57014" => true,
+        // The server does not know what it is asked: syntax, function, schema, feature. A rollback
+        // ends what may be open there, and does no harm.
+        "42601" | "42883" | "3F000" | "0A000" => true,
+        _ => false,
+    })
 }
 
 /// The answer to the first question of `sql`.

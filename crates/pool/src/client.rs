@@ -25,7 +25,19 @@ pub struct PooledClient {
     /// How often had been rotated when it began to be opened.
     rotation: u64,
     expires: Option<Instant>,
+    /// When it was last known to answer.
+    heard: Instant,
+    /// Whether it has been handed out.
+    used: bool,
+    /// Whether a check of it has begun and not come to its end.
+    checking: bool,
+    /// Whether its end has been told already.
+    retired: bool,
 }
+
+/// For how long a connection that was opened, and not handed out yet, is taken as it is: the server
+/// has just answered. Whoever opened it could otherwise find it too old, or too slow, again and again.
+const FRESH: Duration = Duration::from_secs(1);
 
 impl PooledClient {
     pub(crate) fn new(connection: Connection, rotation: u64, lifetime: Option<Duration>) -> Self {
@@ -45,6 +57,10 @@ impl PooledClient {
             rotation,
             // Too far away to be counted is never.
             expires: lifetime.and_then(|lifetime| Instant::now().checked_add(lifetime)),
+            heard: Instant::now(),
+            used: false,
+            checking: false,
+            retired: false,
         }
     }
 
@@ -66,6 +82,9 @@ impl PooledClient {
         if self.client.is_closed() {
             return Err(Retired::Closed);
         }
+        if self.checking {
+            return Err(Retired::GivenUp);
+        }
         // Not "another epoch": a connector that wraps one and does not count says 0 for ever.
         if self.info.credential_epoch() < connector.credential_epoch() {
             return Err(Retired::Credential);
@@ -74,8 +93,43 @@ impl PooledClient {
             return Err(Retired::Rotated);
         }
         match self.expires {
-            Some(expires) if expires <= Instant::now() => Err(Retired::Aged),
+            Some(expires) if expires <= Instant::now() && !self.is_fresh() => Err(Retired::Aged),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether it was opened just now, and nobody has had it.
+    pub(crate) fn is_fresh(&self) -> bool {
+        !self.used && self.heard.elapsed() < FRESH
+    }
+
+    /// When it was last known to answer.
+    pub(crate) fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// It is about to be handed out.
+    pub(crate) fn hand_out(&mut self) {
+        self.used = true;
+    }
+
+    /// Until [`end_check`](Self::end_check) it is not fit for anybody.
+    pub(crate) fn begin_check(&mut self) {
+        self.checking = true;
+    }
+
+    pub(crate) fn end_check(&mut self, answered: bool) {
+        self.checking = false;
+        if answered {
+            self.heard = Instant::now();
+        }
+    }
+
+    /// Tells in the log why it is not handed out again: once, however often a pool asks.
+    pub(crate) fn note_retired(&mut self, why: Retired) {
+        if !std::mem::replace(&mut self.retired, true) {
+            let pid = self.info.backend_pid();
+            tracing::debug!(target: "pgreach", backend_pid = pid, %why, "connection retired");
         }
     }
 }

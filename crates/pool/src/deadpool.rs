@@ -68,11 +68,14 @@ impl managed::Manager for Manager {
     type Error = Error;
 
     async fn create(&self) -> Result<PooledClient, Error> {
-        self.open().await
+        let mut client = self.open().await?;
+        // Without a look at it.
+        client.hand_out();
+        Ok(client)
     }
 
     async fn recycle(&self, client: &mut PooledClient, _: &Metrics) -> RecycleResult<Error> {
-        self.fit(client)
+        self.fit_or_note(client)
             .map_err(|why| RecycleError::message(why.as_str()))?;
         Ok(self.check(client).await?)
     }
@@ -102,8 +105,19 @@ impl PoolExt for Pool {
 
     fn retire(&self) -> usize {
         let manager = self.manager();
-        self.retain(|client, _| manager.fit(client).is_ok())
-            .removed
-            .len()
+        let mut reasons = Vec::new();
+        let retained = self.retain(|client, _| match manager.fit(client) {
+            Ok(()) => true,
+            Err(why) => {
+                reasons.push(why);
+                false
+            }
+        });
+        // Not in there: the whole pool waits for that, and a log may take its time.
+        let mut removed = retained.removed;
+        for (client, why) in removed.iter_mut().zip(reasons) {
+            client.note_retired(why);
+        }
+        removed.len()
     }
 }

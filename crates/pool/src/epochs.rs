@@ -43,6 +43,7 @@ impl Epochs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retired {
     Closed,
+    GivenUp,
     Credential,
     Rotated,
     Aged,
@@ -52,6 +53,7 @@ impl Retired {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "the connection has ended",
+            Self::GivenUp => "nobody waited for the end of the connection's check",
             Self::Credential => "the credential of the connection has been replaced",
             Self::Rotated => "the pool has been rotated",
             Self::Aged => "the connection has reached its maximum lifetime",
@@ -71,7 +73,13 @@ pub(crate) fn jittered(lifetime: Duration) -> Duration {
     // A hasher's random keys are randomness enough, and need no crate.
     let random = RandomState::new().hash_one(());
     let share = 1.0 - (random as f64 / u64::MAX as f64) / 10.0;
-    lifetime.mul_f64(share.clamp(0.9, 1.0))
+    shortened(lifetime, share.clamp(0.9, 1.0))
+}
+
+fn shortened(lifetime: Duration, share: f64) -> Duration {
+    // The largest ones are rounded up to more than there is.
+    Duration::try_from_secs_f64(lifetime.as_secs_f64() * share)
+        .map_or(lifetime, |shortened| shortened.min(lifetime))
 }
 
 #[cfg(test)]
@@ -96,6 +104,7 @@ mod tests {
         assert!(drawn.iter().any(|one| *one != drawn[0]));
         assert_eq!(jittered(Duration::ZERO), Duration::ZERO);
         // What nobody means as a limit is none that overflows.
+        assert_eq!(shortened(Duration::MAX, 1.0), Duration::MAX);
         assert!(jittered(Duration::MAX) <= Duration::MAX);
     }
 }

@@ -55,6 +55,8 @@ mod client;
 mod epochs;
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
 mod manager;
+#[cfg(any(feature = "deadpool", feature = "bb8"))]
+mod silence;
 
 #[cfg(any(feature = "deadpool", feature = "bb8"))]
 pub use self::{

@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use common::{
-    BOTH, Failure, Lib, Pool, Script, builder, pid, sessions, text, trusted, until, within,
+    BOTH, Failure, Lib, Pool, Script, builder, pid, sessions, text, trusted, unheard_port, until,
+    within,
 };
 use pgreach_core::{ErrorKind, Stage};
 use pgreach_pool::{Manager, RecyclingCheck, bb8};
@@ -124,10 +125,7 @@ async fn the_reason_reaches_the_caller() {
         assert_eq!(script.calls(), 4, "{lib:?}");
         assert_eq!(sessions(server(), "wrong"), 0);
 
-        // Nobody listens where a socket was bound and closed.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let (_taken, port) = unheard_port();
         let connector = builder(port, "nobody").with_user("app").build().unwrap();
         let pool = lib.pool(Manager::new(connector), 4).await;
         let error = within(pool.get()).await.unwrap_err().error();

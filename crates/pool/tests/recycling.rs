@@ -3,12 +3,16 @@
 
 mod common;
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use common::{BOTH, Lib, Pool, ask, pid, text, trusted, until, within};
+use async_trait::async_trait;
+use common::{BOTH, Lib, PATIENCE, Pool, ask, builder, pid, text, trusted, until, within};
+use pgreach_core::{DialContext, Dialed, Endpoint, Error, Transport};
 use pgreach_pool::{Manager, RecyclingCheck};
 use pgreach_testkit::Postgres;
+use pgreach_transport_tcp::TcpTransport;
 
 fn server() -> &'static Postgres {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
@@ -200,20 +204,33 @@ async fn what_was_open_is_cleaned_as_well() {
 
 #[tokio::test]
 async fn a_statement_that_was_given_up_does_not_harm_the_next_user() {
+    let holder = pool(Lib::Deadpool, RecyclingCheck::Fast, "holder").await;
     for lib in BOTH {
         for check in ASKING {
-            let pool = pool(lib, check, "given_up").await;
+            let manager = Manager::new(trusted(server(), "given_up"))
+                .with_recycling(check)
+                .with_check_timeout(PATIENCE);
+            let pool = lib.pool(manager, 1).await;
+            // It lasts for as long as the test says.
+            let holder = holder.get().await.unwrap();
+            text(&holder, "select pg_advisory_lock(42)").await;
             let client = pool.get().await.unwrap();
             let backend = pid(&client);
             // The future is dropped while the server is at work.
-            let slow = client.query("select 42, pg_sleep(0.3)", &[]);
+            let slow = client.query("select 42, pg_advisory_xact_lock(42)", &[]);
             tokio::select! {
                 _ = slow => panic!("it is done"),
-                () = until("it runs", || is_sleeping("given_up")) => {}
+                () = until("it runs", || is_waiting("given_up")) => {}
             }
             drop(client);
             // It is waited for, and its answer is not taken for that of another.
-            let client = within(pool.get()).await.unwrap();
+            let (client, ()) = within(async {
+                tokio::join!(pool.get(), async {
+                    text(&holder, "select pg_advisory_unlock(42)").await;
+                })
+            })
+            .await;
+            let client = client.unwrap();
             assert_eq!(pid(&client), backend, "{lib:?} {check:?}");
             assert_eq!(text(&client, "select 1").await, "1", "{lib:?} {check:?}");
         }
@@ -244,9 +261,78 @@ async fn one_that_takes_too_long_is_cancelled_and_its_connection_closed() {
     }
 }
 
+/// Dials once; after that, nothing comes of it.
+#[derive(Debug, Clone)]
+struct Once {
+    inner: TcpTransport,
+    begun: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
+}
+
+/// Counts when it is dropped.
+struct Ends(Arc<AtomicUsize>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[async_trait]
+impl Transport for Once {
+    async fn dial(&self, endpoint: &Endpoint, cx: &DialContext) -> Result<Dialed, Error> {
+        let _ends = Ends(Arc::clone(&self.ended));
+        if self.begun.fetch_add(1, SeqCst) > 0 {
+            std::future::pending::<()>().await;
+        }
+        self.inner.dial(endpoint, cx).await
+    }
+
+    fn describe(&self, endpoint: &Endpoint) -> String {
+        self.inner.describe(endpoint)
+    }
+}
+
+#[tokio::test]
+async fn a_request_to_cancel_that_gets_nowhere_ends() {
+    let transport = Once {
+        inner: TcpTransport::new(),
+        begun: Arc::default(),
+        ended: Arc::default(),
+    };
+    let connector = builder(server().port(), "cut_off")
+        .with_transport(transport.clone())
+        .with_user("postgres")
+        .with_connect_timeout(Duration::from_secs(3600))
+        .build()
+        .unwrap();
+    let manager = Manager::new(connector).with_check_timeout(Duration::from_millis(100));
+    let pool = Lib::Deadpool.pool(manager, 1).await;
+    let client = pool.get().await.unwrap();
+    tokio::select! {
+        _ = client.query("select pg_sleep(3600)", &[]) => panic!("it is done"),
+        () = until("it runs", || is_sleeping("cut_off")) => {}
+    }
+    drop(client);
+    // The request, and the attempt at another connection.
+    tokio::select! {
+        _ = pool.get() => panic!("there is none"),
+        () = until("both are under way", || transport.begun.load(SeqCst) == 3) => {}
+    }
+    until("both have ended", || transport.ended.load(SeqCst) == 3).await;
+}
+
 fn is_sleeping(name: &str) -> bool {
+    waits_for(name, "PgSleep")
+}
+
+fn is_waiting(name: &str) -> bool {
+    waits_for(name, "advisory")
+}
+
+fn waits_for(name: &str, event: &str) -> bool {
     let sql = format!(
-        "select count(*) from pg_stat_activity where application_name = '{name}' and wait_event = 'PgSleep'"
+        "select count(*) from pg_stat_activity where application_name = '{name}' and wait_event = '{event}'"
     );
     ask(server(), &sql) != "0"
 }

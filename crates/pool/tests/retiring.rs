@@ -3,7 +3,9 @@
 
 mod common;
 
-use std::sync::OnceLock;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use common::{BOTH, Lib, Pool, Script, builder, pid, sessions, text, trusted, until};
@@ -11,6 +13,8 @@ use pgreach_core::Connector as _;
 use pgreach_pool::deadpool::PoolExt as _;
 use pgreach_pool::{Epochs, Manager, RecyclingCheck};
 use pgreach_testkit::Postgres;
+use tracing::field::Field;
+use tracing::{Event, Metadata, Subscriber, span};
 
 fn server() -> &'static Postgres {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
@@ -185,4 +189,58 @@ async fn idle_connections_can_be_swept() {
     until("no session is left", || sessions(server(), name) == 0).await;
     assert_eq!(inner.status().size, 0);
     pool.get().await.unwrap();
+}
+
+/// Counts the notes about connections that were retired.
+#[derive(Debug, Clone, Default)]
+struct Notes(Arc<AtomicUsize>);
+
+impl Subscriber for Notes {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "pgreach"
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut |_: &Field, value: &dyn fmt::Debug| {
+            if format!("{value:?}") == "connection retired" {
+                self.0.fetch_add(1, SeqCst);
+            }
+        });
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test]
+async fn the_log_has_one_note_of_each_connection_that_was_retired() {
+    for lib in BOTH {
+        let epochs = Epochs::new();
+        let manager = Manager::new(trusted(server(), "noted")).with_epochs(epochs.clone());
+        let pool = lib.pool(manager, 1).await;
+        let notes = Notes::default();
+        let _noting = tracing::subscriber::set_default(notes.clone());
+        // Taken while idle, retired by a call, and, with bb8, retired as it comes back.
+        pool.get().await.unwrap();
+        epochs.rotate();
+        let held = pool.get().await.unwrap();
+        assert_eq!(notes.0.load(SeqCst), 1, "{lib:?}");
+        drop(held);
+        pool.rotate().await;
+        assert_eq!(notes.0.load(SeqCst), 2, "{lib:?}");
+        let held = pool.get().await.unwrap();
+        epochs.rotate();
+        drop(held);
+        pool.get().await.unwrap();
+        assert_eq!(notes.0.load(SeqCst), 3, "{lib:?}");
+    }
 }

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{BOTH, Pool, Script, builder, pid, terminate, text, trusted, within};
+use common::{BOTH, Pool, Script, builder, pid, terminate, text, trusted, until, within};
 use pgreach_pool::{Manager, RecyclingCheck};
 use pgreach_testkit::{Direction, Fault, FaultProxy, Postgres};
 
@@ -96,6 +96,8 @@ async fn a_session_that_ended_in_use_is_replaced_when_it_comes_back() {
             let backend = pid(&client);
             assert_eq!(terminate(&server, "used"), 1);
             assert!(client.simple_query("select 1").await.is_err());
+            // The driver ends a little after the answer that said so.
+            until("it is noticed", || client.is_closed()).await;
             drop(client);
             assert_ne!(pool.backend().await, backend, "{lib:?} {check:?}");
         }
@@ -110,7 +112,8 @@ async fn a_connection_that_the_network_lost_holds_nobody_up_for_long() {
         let connector = builder(proxy.port(), "lost")
             .with_user("postgres")
             .with_credentials(Script::passwords(["unused"]))
-            .with_connect_timeout(Duration::from_millis(500))
+            // For the attempt that cannot succeed, and for the one that has to.
+            .with_connect_timeout(Duration::from_secs(2))
             .build()
             .unwrap();
         let manager = Manager::new(connector).with_check_timeout(Duration::from_millis(200));

@@ -57,6 +57,12 @@ pub trait Connector: Debug + Send + Sync + 'static {
     /// retires connections of an earlier epoch ([`ConnectionInfo::credential_epoch`]): their
     /// credential has been rotated away, and the server may be about to end them.
     ///
+    /// It never goes down, over all the connections that this connector hands out: a pool compares
+    /// it with theirs by order. A decorator that switches between connectors must not forward the
+    /// number of whichever it uses now, since each counts for itself: the connections of the others
+    /// would be retired as soon as they are opened. The least of theirs retires only what is out of
+    /// date, and the default nothing.
+    ///
     /// The default is for connectors whose credentials do not change.
     fn credential_epoch(&self) -> u64 {
         0

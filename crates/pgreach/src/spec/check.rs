@@ -1,7 +1,9 @@
 //! What the fields of a document must be to each other.
 
 use super::credentials::CredentialsSpec;
-use super::document::{Document, EndpointSpec, RootsSpec, TlsMode, TlsNegotiation, TlsSpec};
+use super::document::{
+    Binding, Document, EndpointSpec, RootsSpec, TlsMode, TlsNegotiation, TlsSpec,
+};
 use super::fault::{Fault, join};
 use super::node::at;
 use super::transport::TransportSpec;
@@ -9,15 +11,30 @@ use super::value::{check_host, check_text};
 
 const LONGEST_NAME: usize = 128;
 const LONGEST_DESCRIPTION: usize = 256;
+/// As PostgreSQL's identifiers.
+const LONGEST_PARAMETER: usize = 63;
+
+/// Why a session has no TLS or may have none.
+#[derive(Clone, Copy)]
+enum Plain {
+    /// A server is reached through a Unix socket, here or behind an SSH server.
+    Socket,
+    /// Mode `disable`.
+    Disabled,
+    /// Mode `allow` or `prefer`.
+    Perhaps,
+}
 
 impl Document {
     /// # Errors
     /// The first field that is wrong or excluded by another one.
     pub(super) fn check(&self) -> Result<(), Fault> {
         self.check_texts()?;
+        self.check_route()?;
         self.check_endpoints()?;
+        let plain = self.plain();
         if let Some(tls) = &self.tls {
-            if matches!(self.transport, TransportSpec::Unix { .. }) {
+            if matches!(plain, Some(Plain::Socket)) {
                 return Err(Fault::conflict(
                     "tls",
                     "does not go with a Unix socket, which has no TLS",
@@ -26,8 +43,46 @@ impl Document {
             tls.check().map_err(|fault| fault.below("tls"))?;
         }
         self.check_archive()?;
-        self.check_token()?;
-        self.check_session()
+        self.check_token(plain)?;
+        self.check_needs_of_tls(plain)?;
+        self.check_session()?;
+        self.check_secrets()?;
+        self.check_size()
+    }
+
+    /// Where a session has no TLS or may have none.
+    fn plain(&self) -> Option<Plain> {
+        let unix = matches!(self.transport, TransportSpec::Unix { .. });
+        let listed = self.endpoints.iter().flatten();
+        if unix
+            || self
+                .endpoint
+                .iter()
+                .chain(listed)
+                .any(EndpointSpec::is_socket)
+        {
+            return Some(Plain::Socket);
+        }
+        match self.tls.as_ref().map_or(TlsMode::VerifyFull, TlsSpec::mode) {
+            TlsMode::Disable => Some(Plain::Disabled),
+            TlsMode::Allow | TlsMode::Prefer => Some(Plain::Perhaps),
+            TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => None,
+        }
+    }
+
+    fn check_route(&self) -> Result<(), Fault> {
+        match &self.transport {
+            TransportSpec::Tcp {
+                address_policy: Some(rules),
+            }
+            | TransportSpec::Ssh {
+                address_policy: Some(rules),
+                ..
+            } => rules
+                .check()
+                .map_err(|fault| fault.below("transport.addressPolicy")),
+            _ => Ok(()),
+        }
     }
 
     fn check_texts(&self) -> Result<(), Fault> {
@@ -105,26 +160,47 @@ impl Document {
     }
 
     /// A token is sent in cleartext: only over TLS verified in full.
-    fn check_token(&self) -> Result<(), Fault> {
+    fn check_token(&self, plain: Option<Plain>) -> Result<(), Fault> {
         if !matches!(self.credentials, CredentialsSpec::Entra { .. }) {
             return Ok(());
         }
-        let verified = self
-            .tls
-            .as_ref()
-            .is_none_or(|tls| tls.mode() == TlsMode::VerifyFull);
-        if matches!(self.transport, TransportSpec::Unix { .. }) {
+        if matches!(plain, Some(Plain::Socket)) {
             return Err(Fault::conflict(
                 "credentials.type",
                 "entra does not go with a Unix socket: a token is sent over TLS only",
             ));
         }
+        let verified = self
+            .tls
+            .as_ref()
+            .is_none_or(|tls| tls.mode() == TlsMode::VerifyFull);
         match verified {
             true => Ok(()),
             false => Err(Fault::conflict(
                 "tls.mode",
                 "must be verify-full with a token, which whoever poses as the server could use",
             )),
+        }
+    }
+
+    /// What is presented in TLS or bound to it does nothing where there is none.
+    fn check_needs_of_tls(&self, plain: Option<Plain>) -> Result<(), Fault> {
+        let certificate = matches!(self.credentials, CredentialsSpec::Certificate { .. });
+        let bound = self.session.channel_binding == Some(Binding::Require);
+        match plain {
+            Some(Plain::Socket) if certificate => Err(Fault::conflict(
+                "credentials.type",
+                "certificate does not go with a Unix socket: it is presented over TLS only",
+            )),
+            Some(Plain::Disabled | Plain::Perhaps) if certificate => Err(Fault::conflict(
+                "tls.mode",
+                "must be require, verify-ca or verify-full with a client certificate, which is presented over TLS only",
+            )),
+            Some(Plain::Socket | Plain::Disabled) if bound => Err(Fault::conflict(
+                "session.channelBinding",
+                "require goes with TLS, which a Unix socket and mode disable do not have",
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -155,6 +231,10 @@ impl Document {
         check_text(&path("options"), session.options.as_deref())?;
         let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
         for (name, value) in &session.parameters {
+            if name.len() > LONGEST_PARAMETER {
+                let message = format!("a name is longer than {LONGEST_PARAMETER} characters");
+                return Err(Fault::field(path("parameters"), message));
+            }
             let path = join("session.parameters", name);
             if name.is_empty() || !name.chars().all(sound) {
                 return Err(Fault::field(path, "is not the name of a parameter"));

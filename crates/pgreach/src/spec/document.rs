@@ -15,7 +15,7 @@ use super::credentials::CredentialsSpec;
 use super::fault::Fault;
 use super::secret::no_key;
 use super::transport::TransportSpec;
-use super::value::{Port, Timeout, check_text};
+use super::value::{Port, Timeout, check_text, or_default};
 use super::word::word;
 
 /// How to reach one PostgreSQL database: the route, the identity and the trust decision.
@@ -38,13 +38,14 @@ pub(crate) struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) database: Option<String>,
     /// The route. Default: TCP.
-    #[serde(default)]
+    #[cfg_attr(feature = "spec-schema", schemars(with = "Option<TransportSpec>"))]
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) transport: TransportSpec,
     /// The server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) endpoint: Option<EndpointSpec>,
     /// Several servers, which are tried in turn.
-    #[cfg_attr(feature = "spec-schema", schemars(length(min = 1)))]
+    #[cfg_attr(feature = "spec-schema", schemars(length(min = 1, max = 32)))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) endpoints: Option<Vec<EndpointSpec>>,
     /// The trust decision. Default: `verify-full` with the system's roots.
@@ -53,11 +54,30 @@ pub(crate) struct Document {
     /// The identity.
     pub(crate) credentials: CredentialsSpec,
     /// What the session asks for, and which session is acceptable.
-    #[serde(default, skip_serializing_if = "SessionSpec::is_empty")]
+    #[cfg_attr(feature = "spec-schema", schemars(with = "Option<SessionSpec>"))]
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "SessionSpec::is_empty"
+    )]
     pub(crate) session: SessionSpec,
     /// Bounds.
-    #[serde(default, skip_serializing_if = "LimitsSpec::is_empty")]
+    #[cfg_attr(feature = "spec-schema", schemars(with = "Option<LimitsSpec>"))]
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "LimitsSpec::is_empty"
+    )]
     pub(crate) limits: LimitsSpec,
+    /// The paths of secrets that were left out when the document was written, such as
+    /// `credentials.passphrase`, where nothing else of the document says that they are needed.
+    #[cfg_attr(feature = "spec-schema", schemars(with = "Option<Vec<String>>"))]
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub(crate) absent_secrets: Vec<String>,
 }
 
 /// A server.
@@ -223,7 +243,15 @@ pub(crate) struct SessionSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) options: Option<String>,
     /// Configuration parameters of the session, such as `statement_timeout` and `5s`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(
+        feature = "spec-schema",
+        schemars(with = "Option<BTreeMap<String, String>>")
+    )]
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub(crate) parameters: BTreeMap<String, String>,
     /// Which session is acceptable. Default: `any`.
     #[serde(skip_serializing_if = "Option::is_none")]

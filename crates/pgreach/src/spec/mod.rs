@@ -34,8 +34,7 @@
 //!
 //! fn from_tenant(json: &str) -> Result<PgConnector, Error> {
 //!     let spec = ConnectionSpec::from_json(json)?;
-//!     spec.forbid_local()?;
-//!     spec.with_address_policy(AddressPolicy::public_only()).build()
+//!     spec.for_stranger(AddressPolicy::public_only())?.build()
 //! }
 //! ```
 //!
@@ -50,7 +49,7 @@
 //! # Which part is where
 //! - `document`, `transport`, `credentials`, `identity`: the fields; `secret`, `value`, `word`: what is in them
 //! - `node`, `fault`: reading them, and errors with a path; `check`: contradictions
-//! - `secrets`: where secrets stand, and what refers to this process
+//! - `size`: how large they may be; `secrets`: where secrets stand, and what refers to this process
 //! - `build`, `ssh`: the connector
 //! - [`import`]: documents of other systems
 
@@ -76,6 +75,7 @@ mod node;
 mod schema;
 mod secret;
 mod secrets;
+mod size;
 #[cfg(feature = "ssh")]
 mod ssh;
 mod transport;
@@ -104,6 +104,8 @@ pub struct ConnectionSpec {
     document: Document,
     /// The program's own, which no document has a say in.
     address_policy: Option<AddressPolicy>,
+    /// It refers to nothing of this process, and must not begin to.
+    is_strangers: bool,
 }
 
 impl ConnectionSpec {
@@ -133,6 +135,7 @@ impl ConnectionSpec {
         Ok(Self {
             document,
             address_policy: None,
+            is_strangers: false,
         })
     }
 
@@ -141,7 +144,8 @@ impl ConnectionSpec {
     /// # Errors
     /// None that is known of.
     pub fn to_json(&self) -> Result<String, Error> {
-        serde_json::to_string_pretty(&self.document).map_err(|error| unwritable("JSON", error))
+        serde_json::to_string_pretty(&self.document.to_write())
+            .map_err(|error| unwritable("JSON", error))
     }
 
     /// As TOML, without the secrets.
@@ -149,7 +153,7 @@ impl ConnectionSpec {
     /// # Errors
     /// None that is known of.
     pub fn to_toml(&self) -> Result<String, Error> {
-        toml::to_string_pretty(&self.document).map_err(|error| unwritable("TOML", error))
+        toml::to_string_pretty(&self.document.to_write()).map_err(|error| unwritable("TOML", error))
     }
 
     /// What people call the connection.
@@ -176,7 +180,11 @@ impl ConnectionSpec {
         self.document.credentials.user()
     }
 
-    /// The paths of the secrets that are needed and missing, such as `credentials.password`.
+    /// The paths of the secrets that are needed and missing, such as `credentials.password`: those that
+    /// nothing works without, and those that were there when the document was written (`absentSecrets`).
+    ///
+    /// Of a client certificate without anything, `privateKey` and `certificate` are named; `pkcs12` may be
+    /// given in their place.
     #[must_use]
     pub fn missing_secrets(&self) -> Vec<String> {
         self.document.missing()
@@ -186,14 +194,18 @@ impl ConnectionSpec {
     /// `transport.hops[0].auth[0].privateKey`, in place of the one that is there.
     ///
     /// # Errors
-    /// `spec-field`: the document has no secret at that path, or the secret cannot be one.
+    /// `spec-field`: the document has no secret at that path, or the secret cannot be one. `spec-local`:
+    /// a reference, after [`for_stranger`](Self::for_stranger).
     pub fn with_secret(
         mut self,
         path: &str,
         secret: impl Into<SecretSource>,
     ) -> Result<Self, Error> {
         let secret = secret.into();
-        secret.check().map_err(|fault| fault.below(path))?;
+        secrets::check_secret(&secret).map_err(|fault| fault.below(path))?;
+        if let (true, Some(what)) = (self.is_strangers, secret.local()) {
+            return Err(Fault::local(path, what).into());
+        }
         let mut slots = self.document.slots();
         let Some(slot) = slots.iter_mut().find(|slot| slot.path == path) else {
             let paths: Vec<_> = slots.iter().map(|slot| slot.path.as_str()).collect();
@@ -203,7 +215,7 @@ impl ConnectionSpec {
                 paths => Error::from(fault).with_hint(format!("use one of {}", paths.join(", "))),
             });
         };
-        *slot.source = Some(secret);
+        slot.give(secret).map_err(|fault| fault.below(path))?;
         self.document.check_archive()?;
         Ok(self)
     }
@@ -230,7 +242,22 @@ impl ConnectionSpec {
         Ok(self.document.forbid_local()?)
     }
 
+    /// The document of a stranger, such as a tenant of a platform: [`forbid_local`](Self::forbid_local),
+    /// and `policy` for the addresses that may be dialled. It stays so:
+    /// [`with_secret`](Self::with_secret) takes no reference from then on.
+    ///
+    /// # Errors
+    /// As of [`forbid_local`](Self::forbid_local).
+    pub fn for_stranger(mut self, policy: AddressPolicy) -> Result<Self, Error> {
+        self.forbid_local()?;
+        self.is_strangers = true;
+        Ok(self.with_address_policy(policy))
+    }
+
     /// The connector; see [`builder`](Self::builder) for replacing a part of it.
+    ///
+    /// Keys that are given as text are opened here. One that is encrypted takes seconds of computing, as it is
+    /// meant to: in async code, call this in `tokio::task::spawn_blocking`.
     ///
     /// # Errors
     /// As of [`builder`](Self::builder).
@@ -253,7 +280,7 @@ impl Debug for ConnectionSpec {
 /// Without the secrets.
 impl Serialize for ConnectionSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.document.serialize(serializer)
+        self.document.to_write().serialize(serializer)
     }
 }
 

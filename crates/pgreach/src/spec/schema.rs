@@ -124,9 +124,9 @@ impl JsonSchema for Timeout {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "A number of seconds, or a text such as 30s, 1500ms or 2m; at most a year.",
+            "description": "A number of seconds, or a text such as 30s, 1500ms or 2m; at most an hour.",
             "anyOf": [
-                { "type": "integer", "minimum": 1, "maximum": 31_536_000 },
+                { "type": "integer", "minimum": 1, "maximum": 3600 },
                 { "type": "string", "pattern": "^[0-9]+(ms|s|m)$" },
             ],
         })

@@ -5,25 +5,75 @@ use super::document::{Document, RootsSpec};
 use super::fault::{Fault, join};
 use super::identity::{CloudSpec, IdentitySpec};
 use super::node::at;
-use super::secret::SecretSource;
+use super::secret::{SecretSource, TextSource, no_key};
+use super::size::check_source;
 use super::transport::{HopAuthSpec, HopSpec, HostKeysSpec, TransportSpec};
 
-/// The place of a secret in a document.
+/// The place of a secret in a document, or of a certificate: what a command prints is left out like a
+/// secret, since its arguments may hold some.
 pub(super) struct Slot<'a> {
     pub(super) path: String,
-    pub(super) source: &'a mut Option<SecretSource>,
-    /// Whether nothing works without it.
-    pub(super) needed: bool,
+    place: Place<'a>,
+    /// Whether the rest of the document says that nothing works without it.
+    needed: bool,
+    /// Whether it is known to have been there.
+    absent: bool,
+}
+
+enum Place<'a> {
+    Secret(&'a mut Option<SecretSource>),
+    Text(&'a mut Option<TextSource>),
+}
+
+impl Slot<'_> {
+    fn source(&self) -> Option<&SecretSource> {
+        match &self.place {
+            Place::Secret(source) => source.as_ref(),
+            Place::Text(text) => text.as_ref().map(|text| &text.0),
+        }
+    }
+
+    /// # Errors
+    /// A private key, where what is public is written out.
+    pub(super) fn give(&mut self, secret: SecretSource) -> Result<(), Fault> {
+        match &mut self.place {
+            Place::Secret(source) => **source = Some(secret),
+            Place::Text(text) => {
+                if let SecretSource::Value(text) = &secret {
+                    no_key(text.expose())?;
+                }
+                **text = Some(TextSource(secret));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_missing(&self) -> bool {
+        self.source().is_none() && (self.needed || self.absent)
+    }
+
+    /// Whether it must be on record as absent when the document is written.
+    fn is_recorded(&self) -> bool {
+        let left_out = match (&self.place, self.source()) {
+            (_, None) => self.absent,
+            (Place::Secret(_), Some(source)) => !source.is_shown(),
+            (Place::Text(_), Some(source)) => matches!(source, SecretSource::Command(_)),
+        };
+        left_out && !self.needed
+    }
 }
 
 impl Document {
     /// All places where a secret can stand.
     pub(super) fn slots(&mut self) -> Vec<Slot<'_>> {
         let mut slots = Vec::new();
-        let mut add = |parent: &str, field: &str, source, needed| {
+        let absent = &self.absent_secrets;
+        let mut add = |parent: &str, field: &str, place, needed| {
+            let path = join(parent, field);
             slots.push(Slot {
-                path: join(parent, field),
-                source,
+                absent: absent.contains(&path),
+                path,
+                place,
                 needed,
             });
         };
@@ -36,49 +86,65 @@ impl Document {
                         HopAuthSpec::Key {
                             private_key,
                             passphrase,
-                            ..
+                            certificate,
                         } => {
-                            add(&path, "privateKey", private_key, true);
-                            add(&path, "passphrase", passphrase, false);
+                            add(&path, "privateKey", Place::Secret(private_key), true);
+                            add(&path, "passphrase", Place::Secret(passphrase), false);
+                            add(&path, "certificate", Place::Text(certificate), false);
                         }
                         HopAuthSpec::Password { password } => {
-                            add(&path, "password", password, true);
+                            add(&path, "password", Place::Secret(password), true);
                         }
                         HopAuthSpec::Agent { .. } => {}
                     }
                 }
             }
         }
+        // What takes the place of an archive that was there.
+        let mut replaced = false;
         match &mut self.credentials {
             CredentialsSpec::Password { password, .. } => {
-                add("credentials", "password", password, true);
+                add("credentials", "password", Place::Secret(password), true);
             }
             CredentialsSpec::Certificate {
+                certificate,
                 private_key,
                 pkcs12,
                 passphrase,
                 password,
                 ..
             } => {
-                let archive = pkcs12.is_some();
-                add("credentials", "privateKey", private_key, !archive);
-                add("credentials", "pkcs12", pkcs12, false);
-                add("credentials", "passphrase", passphrase, false);
-                add("credentials", "password", password, false);
+                replaced = certificate.is_some() || private_key.is_some();
+                let known = absent.iter().any(|path| path == ARCHIVE);
+                let archive = pkcs12.is_some() || (known && !replaced);
+                let mut add = |field: &str, place, needed| add("credentials", field, place, needed);
+                add("privateKey", Place::Secret(private_key), !archive);
+                add("certificate", Place::Text(certificate), !archive);
+                add("pkcs12", Place::Secret(pkcs12), false);
+                add("passphrase", Place::Secret(passphrase), false);
+                add("password", Place::Secret(password), false);
             }
             CredentialsSpec::Entra { identity, .. } => match identity {
                 IdentitySpec::ClientSecret { client_secret, .. } => {
-                    add("credentials.identity", "clientSecret", client_secret, true);
+                    let place = Place::Secret(client_secret);
+                    add("credentials.identity", "clientSecret", place, true);
                 }
                 IdentitySpec::ClientCertificate {
                     pkcs12, passphrase, ..
                 } => {
-                    add("credentials.identity", "pkcs12", pkcs12, true);
-                    add("credentials.identity", "passphrase", passphrase, false);
+                    let mut add = |field: &str, place, needed| {
+                        add("credentials.identity", field, place, needed)
+                    };
+                    add("pkcs12", Place::Secret(pkcs12), true);
+                    add("passphrase", Place::Secret(passphrase), false);
                 }
                 _ => {}
             },
             CredentialsSpec::None { .. } | CredentialsSpec::Passfile { .. } => {}
+        }
+        if replaced {
+            let archive = slots.iter_mut().find(|slot| slot.path == ARCHIVE);
+            archive.into_iter().for_each(|slot| slot.absent = false);
         }
         slots
     }
@@ -86,21 +152,41 @@ impl Document {
     /// The paths of the secrets that are needed and not there.
     pub(super) fn missing(&self) -> Vec<String> {
         let mut document = self.clone();
+        let slots = document.slots().into_iter();
+        slots
+            .filter(Slot::is_missing)
+            .map(|slot| slot.path)
+            .collect()
+    }
+
+    /// As it is written out: what is left out and not missed by the rest of it is on record.
+    pub(super) fn to_write(&self) -> Self {
+        let mut document = self.clone();
+        let slots = document.slots().into_iter();
+        document.absent_secrets = slots
+            .filter(Slot::is_recorded)
+            .map(|slot| slot.path)
+            .collect();
+        document
+    }
+
+    /// # Errors
+    /// A secret cannot be one, or is missed where there is no place for it.
+    pub(super) fn check_secrets(&self) -> Result<(), Fault> {
+        let mut document = self.clone();
         let slots = document.slots();
-        let missing = slots
-            .into_iter()
-            .filter(|slot| slot.needed && slot.source.is_none());
-        let mut paths: Vec<_> = missing.map(|slot| slot.path).collect();
-        // No secret, but left out with one: a command's arguments may hold secrets.
-        if let CredentialsSpec::Certificate {
-            certificate: None,
-            pkcs12: None,
-            ..
-        } = self.credentials
-        {
-            paths.push("credentials.certificate".to_owned());
+        for slot in &slots {
+            if let Some(source) = slot.source() {
+                check_secret(source).map_err(|fault| fault.below(&slot.path))?;
+            }
         }
-        paths
+        for (i, path) in self.absent_secrets.iter().enumerate() {
+            if !slots.iter().any(|slot| slot.path == *path) {
+                let message = "is not the path of a secret of this document";
+                return Err(Fault::field(at("absentSecrets", i), message));
+            }
+        }
+        Ok(())
     }
 
     /// # Errors
@@ -110,8 +196,7 @@ impl Document {
             .forbid_local()
             .map_err(|fault| fault.below("transport"))?;
         for slot in self.clone().slots() {
-            let local = slot.source.as_ref().and_then(SecretSource::local);
-            if let Some(what) = local {
+            if let Some(what) = slot.source().and_then(SecretSource::local) {
                 return Err(Fault::local(slot.path, what));
             }
         }
@@ -131,13 +216,6 @@ impl Document {
                 };
                 Err(Fault::local(path, FILE))
             }
-            CredentialsSpec::Certificate {
-                certificate: Some(certificate),
-                ..
-            } => match certificate.0.local() {
-                Some(what) => Err(Fault::local("credentials.certificate", what)),
-                None => Ok(()),
-            },
             CredentialsSpec::Entra { identity, .. } if identity.is_local() => Err(Fault::local(
                 "credentials.identity.type",
                 "this machine's own identity",
@@ -155,6 +233,14 @@ impl Document {
     }
 }
 
+/// # Errors
+/// What cannot be a secret, nor a reference to one.
+pub(super) fn check_secret(source: &SecretSource) -> Result<(), Fault> {
+    source.check()?;
+    check_source(source)
+}
+
+const ARCHIVE: &str = "credentials.pkcs12";
 const FILE: &str = "a file of this machine";
 
 impl TransportSpec {
@@ -174,23 +260,9 @@ impl HopSpec {
     /// Secrets are looked at with all others.
     fn forbid_local(&self) -> Result<(), Fault> {
         for (i, auth) in self.auth.iter().enumerate() {
-            let path = at("auth", i);
-            match auth {
-                HopAuthSpec::Agent { .. } => {
-                    return Err(Fault::local(
-                        join(&path, "type"),
-                        "an SSH agent of this machine",
-                    ));
-                }
-                HopAuthSpec::Key {
-                    certificate: Some(certificate),
-                    ..
-                } => {
-                    if let Some(what) = certificate.0.local() {
-                        return Err(Fault::local(join(&path, "certificate"), what));
-                    }
-                }
-                _ => {}
+            if let HopAuthSpec::Agent { .. } = auth {
+                let path = join(&at("auth", i), "type");
+                return Err(Fault::local(path, "an SSH agent of this machine"));
             }
         }
         match &self.host_keys {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::fault::Fault;
 use super::node::at;
 use super::secret::{SecretSource, TextSource, is_hidden, no_key};
-use super::value::{AddressRules, Port, check_host, check_text};
+use super::value::{AddressRules, Port, check_host, check_text, check_user};
 
 /// How the server is reached.
 #[derive(Debug, Clone, Serialize)]
@@ -34,7 +34,7 @@ pub(crate) enum TransportSpec {
     /// Through SSH servers. The last one resolves the database's name.
     Ssh {
         /// The SSH servers in order; the last one dials the database.
-        #[cfg_attr(feature = "spec-schema", schemars(length(min = 1)))]
+        #[cfg_attr(feature = "spec-schema", schemars(length(min = 1, max = 8)))]
         hops: Vec<HopSpec>,
         /// Which addresses may be dialled for the first SSH server.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,7 +144,7 @@ pub(crate) struct HopSpec {
     /// The user to log in as.
     pub(crate) user: String,
     /// The ways to authenticate, in order.
-    #[cfg_attr(feature = "spec-schema", schemars(length(min = 1)))]
+    #[cfg_attr(feature = "spec-schema", schemars(length(min = 1, max = 8)))]
     pub(crate) auth: Vec<HopAuthSpec>,
     /// Which host keys are trusted. Default: those on record for the user and the system, strictly.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,7 +154,7 @@ pub(crate) struct HopSpec {
 impl HopSpec {
     fn check(&self) -> Result<(), Fault> {
         check_host("host", &self.host)?;
-        check_text("user", Some(&self.user))?;
+        check_user("user", &self.user)?;
         match self.auth.is_empty() {
             true => Err(Fault::field(
                 "auth",

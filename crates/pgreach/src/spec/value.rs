@@ -50,8 +50,8 @@ impl<'de> Deserialize<'de> for Port {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Timeout(pub(crate) Duration);
 
-/// As the connector's own longest.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// Nobody waits for longer; a document of a stranger's must not hold a connection for a year.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 impl Timeout {
     fn parse(text: &str) -> Option<Self> {
@@ -90,7 +90,7 @@ impl<'de> Deserialize<'de> for Timeout {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
-                    "a number of seconds or a text such as 30s, 1500ms or 2m, above zero and at most a year",
+                    "a number of seconds or a text such as 30s, 1500ms or 2m, above zero and at most an hour",
                 )
             }
 
@@ -116,13 +116,24 @@ impl<'de> Deserialize<'de> for Timeout {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct AddressRules {
     /// Where the rules begin. Default: `all`.
-    #[serde(default)]
+    #[cfg_attr(feature = "spec-schema", schemars(with = "Option<AddressBase>"))]
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) base: AddressBase,
-    /// Networks that are allowed as well, such as `10.1.0.0/16`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Networks that are allowed as well, such as `10.1.0.0/16`. For `none` and `public`.
+    #[cfg_attr(feature = "spec-schema", schemars(with = "Option<Vec<Network>>"))]
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub(crate) allow: Vec<Network>,
     /// Networks that are denied, whatever else allows them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "spec-schema", schemars(with = "Option<Vec<Network>>"))]
+    #[serde(
+        default,
+        deserialize_with = "or_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub(crate) deny: Vec<Network>,
 }
 
@@ -145,6 +156,23 @@ impl AddressRules {
         Self {
             base: AddressBase::Public,
             ..Self::default()
+        }
+    }
+
+    /// # Errors
+    /// The list says something else than the base.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        match (self.base, self.allow.is_empty()) {
+            // It would look like a restriction, and be none.
+            (AddressBase::All, false) => Err(Fault::conflict(
+                "allow",
+                "goes with base none or public; base all allows every address already",
+            )),
+            (AddressBase::None, true) => Err(Fault::field(
+                "allow",
+                "is missing: with base none, no other address may be dialled",
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -185,6 +213,13 @@ impl<'de> Deserialize<'de> for Network {
     }
 }
 
+/// What a field that is `null` means, as if it were left out.
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 /// A text without NUL, which would end it early on the wire.
 ///
 /// # Errors
@@ -194,6 +229,18 @@ pub(crate) fn check_text(path: &str, text: Option<&str>) -> Result<(), Fault> {
         Some("") => Err(Fault::field(path, "is empty; leave the field out instead")),
         Some(text) if text.contains('\0') => Err(Fault::field(path, "contains a NUL character")),
         _ => Ok(()),
+    }
+}
+
+/// The user of an SSH server.
+///
+/// # Errors
+/// The text at `path` has a character that no user's name has, and logs and terminals act on.
+pub(crate) fn check_user(path: &str, user: &str) -> Result<(), Fault> {
+    check_text(path, Some(user))?;
+    match user.contains(char::is_control) {
+        true => Err(Fault::field(path, "contains a control character")),
+        false => Ok(()),
     }
 }
 
@@ -229,7 +276,8 @@ mod tests {
             ("-1s", None),
             ("1.5s", None),
             ("18446744073709551615m", None),
-            ("31536001s", None),
+            ("60m", Some(3_600_000)),
+            ("3601s", None),
         ];
         for (text, millis) in cases {
             let parsed = Timeout::parse(text).map(|timeout| timeout.0);

@@ -1,30 +1,34 @@
 //! How those who wait for a connection hear that one could not be opened.
 
-use std::collections::VecDeque;
-use std::pin::pin;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use pgreach_core::Error;
-use tokio::sync::Notify;
 
-/// The failed attempts that nobody has been told of, and how many are waiting to be told.
+/// Who waits for a connection, and what they have not heard yet.
 ///
 /// bb8 makes one attempt for each one who waits, as far as there is room, so each failure ends one
-/// wait. It does not look again whether there is room after an attempt failed: the others are told to
-/// ask it again.
+/// wait: the longest of those that had begun. It does not look again whether there is room after an
+/// attempt failed: the others are told to ask it again. Who has a connection already, and waits for
+/// the answer to its check, is told nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
     state: Mutex<State>,
-    news: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: usize,
-    /// Never more than are waiting: a failure of the past is nobody's.
-    errors: VecDeque<Error>,
-    /// How many there have been.
-    count: u64,
+    begun: u64,
+    /// In the order in which they began.
+    waiting: BTreeMap<u64, Waiter>,
+}
+
+#[derive(Debug, Default)]
+struct Waiter {
+    checking: bool,
+    news: Option<News>,
+    waker: Option<Waker>,
 }
 
 /// What came of a wait.
@@ -37,25 +41,38 @@ pub(crate) enum News {
 }
 
 impl Failures {
-    /// An attempt failed.
-    pub(crate) fn tell(&self, error: &Error) {
-        let mut state = self.lock();
-        state.count += 1;
-        if state.waiting > state.errors.len() {
-            state.errors.push_back(error.repeat());
+    /// An attempt failed, and bb8 has taken note of it.
+    pub(crate) fn tell(&self, error: Error) {
+        let mut error = Some(error);
+        let mut wakers = Vec::new();
+        for waiter in self.lock().waiting.values_mut() {
+            if waiter.checking || matches!(waiter.news, Some(News::Failed(_))) {
+                continue;
+            }
+            waiter.news = Some(error.take().map_or(News::AskAgain, News::Failed));
+            wakers.extend(waiter.waker.take());
         }
-        drop(state);
-        self.news.notify_waiters();
+        // Without the lock: a waker runs code of the runtime's.
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Begins to wait: a failure from now on counts.
     pub(crate) fn wait(&self) -> Waiting<'_> {
         let mut state = self.lock();
-        state.waiting += 1;
-        Waiting {
-            failures: self,
-            seen: state.count,
+        let id = state.begun;
+        state.begun += 1;
+        state.waiting.insert(id, Waiter::default());
+        Waiting { failures: self, id }
+    }
+
+    /// Tells nothing to that one until what this returns is dropped, and takes back what it has not
+    /// heard yet: it has a connection. Where that turns out to be of no use, bb8 makes an attempt.
+    pub(crate) fn check(&self, id: u64) -> Checking<'_> {
+        if let Some(waiter) = self.lock().waiting.get_mut(&id) {
+            waiter.checking = true;
+            waiter.news = None;
         }
+        Checking { failures: self, id }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -68,43 +85,53 @@ impl Failures {
 #[derive(Debug)]
 pub(crate) struct Waiting<'a> {
     failures: &'a Failures,
-    seen: u64,
+    id: u64,
 }
 
 impl Waiting<'_> {
-    /// The next failure, or that there was one. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> News {
-        loop {
-            let mut notified = pin!(self.failures.news.notified());
-            // Before the look: news that come after it must not be missed.
-            notified.as_mut().enable();
-            {
-                let mut state = self.failures.lock();
-                if let Some(error) = state.errors.pop_front() {
-                    return News::Failed(error);
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The next failure, or that there was one.
+    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<News> {
+        match self.failures.lock().waiting.get_mut(&self.id) {
+            Some(waiter) => match waiter.news.take() {
+                Some(news) => Poll::Ready(news),
+                None => {
+                    waiter.waker = Some(cx.waker().clone());
+                    Poll::Pending
                 }
-                if self.seen != state.count {
-                    self.seen = state.count;
-                    return News::AskAgain;
-                }
-            }
-            notified.await;
+            },
+            // It is there for as long as this is.
+            None => Poll::Pending,
         }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut state = self.failures.lock();
-        state.waiting -= 1;
-        let waiting = state.waiting;
-        state.errors.truncate(waiting);
+        self.failures.lock().waiting.remove(&self.id);
+    }
+}
+
+/// One who waits for the answer to a check.
+#[derive(Debug)]
+pub(crate) struct Checking<'a> {
+    failures: &'a Failures,
+    id: u64,
+}
+
+impl Drop for Checking<'_> {
+    fn drop(&mut self) {
+        if let Some(waiter) = self.failures.lock().waiting.get_mut(&self.id) {
+            waiter.checking = false;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
     use pgreach_core::{Stage, codes};
 
     use super::*;
@@ -113,27 +140,63 @@ mod tests {
         Error::new(&codes::CLOSED, Stage::TCP, "it broke")
     }
 
-    #[test]
-    fn a_failure_ends_one_wait_and_stirs_the_others() {
-        let failures = Failures::default();
-        failures.tell(&error());
-        let (mut one, mut two) = (failures.wait(), failures.wait());
-        assert!(one.next().now_or_never().is_none(), "that was before");
-        failures.tell(&error());
-        assert!(matches!(one.next().now_or_never(), Some(News::Failed(_))));
-        assert!(matches!(two.next().now_or_never(), Some(News::AskAgain)));
-        assert!(two.next().now_or_never().is_none());
+    fn news(waiting: &mut Waiting<'_>) -> Option<News> {
+        match waiting.poll(&Context::from_waker(Waker::noop())) {
+            Poll::Ready(news) => Some(news),
+            Poll::Pending => None,
+        }
     }
 
     #[test]
-    fn what_nobody_waits_for_is_not_kept() {
+    fn a_failure_ends_the_longest_wait_and_stirs_the_others() {
+        let failures = Failures::default();
+        failures.tell(error());
+        let (mut one, mut two) = (failures.wait(), failures.wait());
+        assert!(news(&mut one).is_none(), "that was before");
+        failures.tell(error());
+        // Whoever looks first.
+        assert!(matches!(news(&mut two), Some(News::AskAgain)));
+        assert!(matches!(news(&mut one), Some(News::Failed(_))));
+        assert!(news(&mut two).is_none());
+        assert!(news(&mut one).is_none());
+    }
+
+    #[test]
+    fn what_one_was_told_is_no_news_for_who_comes_later() {
         let failures = Failures::default();
         let one = failures.wait();
-        failures.tell(&error());
-        failures.tell(&error());
-        assert_eq!(failures.lock().errors.len(), 1);
+        failures.tell(error());
+        let mut two = failures.wait();
+        assert!(news(&mut two).is_none());
         drop(one);
-        assert_eq!(failures.lock().errors.len(), 0);
-        assert_eq!(failures.lock().waiting, 0);
+        assert!(news(&mut two).is_none());
+        drop(two);
+        assert!(failures.lock().waiting.is_empty());
+    }
+
+    #[test]
+    fn two_failures_end_two_waits() {
+        let failures = Failures::default();
+        let (mut one, mut two) = (failures.wait(), failures.wait());
+        failures.tell(error());
+        failures.tell(error());
+        assert!(matches!(news(&mut one), Some(News::Failed(_))));
+        assert!(matches!(news(&mut two), Some(News::Failed(_))));
+    }
+
+    #[test]
+    fn who_is_in_a_check_hears_nothing() {
+        let failures = Failures::default();
+        let (mut one, mut two) = (failures.wait(), failures.wait());
+        failures.tell(error());
+        let checking = failures.check(one.id());
+        assert!(news(&mut one).is_none(), "it got a connection first");
+        failures.tell(error());
+        assert!(news(&mut one).is_none());
+        assert!(matches!(news(&mut two), Some(News::Failed(_))));
+        drop(checking);
+        assert!(news(&mut one).is_none());
+        failures.tell(error());
+        assert!(matches!(news(&mut one), Some(News::Failed(_))));
     }
 }

@@ -28,19 +28,26 @@
 //! The `get` of bb8 0.9 has no way to say why a connection could not be opened: the attempt runs in
 //! a task of its own, whose errors go to an `ErrorSink`, and who waits is told `TimedOut` after
 //! `connection_timeout`, whether bb8 tries again meanwhile (its default) or not. [`Pool`] is bb8's
-//! pool with the manager's failures brought to those who wait: each failed attempt ends one wait, at
-//! once. With a bare `bb8::Pool<Manager>` everything else works, too, and the reasons are only in
-//! its `ErrorSink`.
+//! pool with an `ErrorSink` that brings the failures to those who wait: each failed attempt ends one
+//! wait, at once, and none of somebody who has a connection already and waits for its check. With a
+//! bare `bb8::Pool<Manager>` everything else works, too, and the reasons are only in its `ErrorSink`.
 
 mod failures;
 mod pool;
+mod purpose;
+mod sink;
 
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
 use pgreach_core::{Error, Stage, codes};
 
 pub use bb8::{ErrorSink, QueueStrategy, State, Statistics};
 
 pub(crate) use self::failures::Failures;
 pub use self::pool::Pool;
+use self::purpose::Purpose;
+use self::sink::Unfit;
 use crate::PooledClient;
 pub use crate::manager::Manager;
 
@@ -66,21 +73,38 @@ impl bb8::ManageConnection for Manager {
     type Error = Error;
 
     async fn connect(&self) -> Result<PooledClient, Error> {
-        let opened = self.open().await;
+        // bb8 counts an attempt that unwinds as under way for ever: its place would be lost.
+        let opened = match AssertUnwindSafe(self.open()).catch_unwind().await {
+            Ok(opened) => opened,
+            // What it says has gone to the panic hook, and may hold what is in no error.
+            Err(_) => Err(Error::new(
+                &codes::IO,
+                Stage::TCP,
+                "the connector panicked while it opened a connection",
+            )
+            .with_hint("look for the panic's own message, and report it as a defect")),
+        };
         if let Err(error) = &opened {
             tracing::debug!(target: "pgreach", code = error.code().name(), %error, "no connection for the pool");
-            self.failures.tell(error);
         }
         opened
     }
 
     async fn is_valid(&self, client: &mut PooledClient) -> Result<(), Error> {
-        self.fit(client)
-            .map_err(|why| Error::new(&codes::CLOSED, Stage::QUERY, why.as_str()))?;
-        self.check(client).await
+        self.fit_or_note(client)
+            .map_err(|why| Unfit::mark(Error::new(&codes::CLOSED, Stage::QUERY, why.as_str())))?;
+        let checking = match Purpose::current() {
+            // This far and no further: an end of the sweep is no end of a check.
+            Some(Purpose::Sweep) => std::future::pending().await,
+            Some(Purpose::Wait(id)) => Some(self.failures.check(id)),
+            None => None,
+        };
+        let checked = self.check(client).await.map_err(Unfit::mark);
+        drop(checking);
+        checked
     }
 
     fn has_broken(&self, client: &mut PooledClient) -> bool {
-        self.fit(client).is_err()
+        self.fit_or_note(client).is_err()
     }
 }

@@ -8,10 +8,16 @@ use std::task::Poll;
 use pgreach_core::Error;
 
 use super::failures::{Failures, News};
-use super::{Builder, Client, Manager, RunError};
+use super::sink::Sink;
+use super::{Builder, Client, Manager, Purpose, RunError};
 use crate::Epochs;
 
 /// A pool of bb8 that says why a connection could not be opened. Cheap to clone.
+///
+/// Its attempts are tasks of the runtime in which somebody asked for a connection. A runtime that
+/// ends while one is under way takes it along, and bb8 counts its place as taken for ever: a pool
+/// belongs to one runtime, and does not outlive it. A connector that panics costs no place; the error
+/// says so.
 #[derive(Debug, Clone)]
 pub struct Pool {
     pool: bb8::Pool<Manager>,
@@ -23,13 +29,14 @@ impl Pool {
     /// Makes the pool and waits for the `min_idle` connections of `builder`, if any.
     ///
     /// `retry_connection` is turned off: bb8 would offer a password that was refused again and
-    /// again.
+    /// again. The `error_sink` is replaced by [`Manager::with_error_sink`].
     ///
     /// # Errors
     /// One of them could not be opened.
     pub async fn build(builder: Builder, manager: Manager) -> Result<Self, Error> {
-        let (failures, epochs) = (Arc::clone(&manager.failures), manager.epochs());
-        let pool = builder.retry_connection(false).build(manager).await?;
+        let (builder, manager, failures) = prepared(builder, manager);
+        let epochs = manager.epochs();
+        let pool = builder.build(manager).await?;
         Ok(Self {
             pool,
             failures,
@@ -40,9 +47,10 @@ impl Pool {
     /// The same without waiting for them.
     #[must_use]
     pub fn build_unchecked(builder: Builder, manager: Manager) -> Self {
-        let (failures, epochs) = (Arc::clone(&manager.failures), manager.epochs());
+        let (builder, manager, failures) = prepared(builder, manager);
+        let epochs = manager.epochs();
         Self {
-            pool: builder.retry_connection(false).build_unchecked(manager),
+            pool: builder.build_unchecked(manager),
             failures,
             epochs,
         }
@@ -83,8 +91,9 @@ impl Pool {
             return;
         }
         // Nothing of bb8's reaches the idle ones but taking them. It throws away what is not fit
-        // before it first has to wait, and puts back what it looked at when it is dropped.
-        let mut get = pin!(self.pool.get());
+        // before it first has to wait, and puts back what it looked at when it is dropped; the manager
+        // begins no check for a sweep.
+        let mut get = pin!(Purpose::Sweep.scope(self.pool.get()));
         poll_fn(|cx| {
             drop(get.as_mut().poll(cx));
             Poll::Ready(())
@@ -107,10 +116,11 @@ impl Pool {
         let timeout = self.pool.config().connection_timeout;
         let wait = async {
             loop {
+                let got = Purpose::Wait(waiting.id()).scope(get());
                 tokio::select! {
                     biased;
-                    got = get() => return got,
-                    news = waiting.next() => match news {
+                    got = got => return got,
+                    news = poll_fn(|cx| waiting.poll(cx)) => match news {
                         News::Failed(error) => return Err(RunError::User(error)),
                         News::AskAgain => {}
                     },
@@ -122,4 +132,15 @@ impl Pool {
             .await
             .unwrap_or(Err(RunError::TimedOut))
     }
+}
+
+/// What both ways to build a pool have in common.
+fn prepared(builder: Builder, mut manager: Manager) -> (Builder, Manager, Arc<Failures>) {
+    let failures = Arc::clone(&manager.failures);
+    let sink = Sink {
+        failures: Arc::clone(&failures),
+        next: manager.sink.take(),
+    };
+    let builder = builder.retry_connection(false).error_sink(Box::new(sink));
+    (builder, manager, failures)
 }

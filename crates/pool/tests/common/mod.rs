@@ -17,6 +17,7 @@ use pgreach_pool::deadpool::PoolExt as _;
 use pgreach_pool::{Manager, PooledClient, bb8, deadpool};
 use pgreach_testkit::Postgres;
 use pgreach_transport_tcp::TcpTransport;
+use tokio::net::TcpSocket;
 
 /// Against hanging; nothing is asserted of how fast it goes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -245,6 +246,14 @@ pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work)
         .await
         .expect("it hangs")
+}
+
+/// A port that nobody listens at, and nobody else can take while the socket is there.
+pub(crate) fn unheard_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
 }
 
 /// What came of a load.

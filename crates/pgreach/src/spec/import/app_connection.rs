@@ -3,12 +3,11 @@
 use pgreach_core::Error;
 use serde::Deserialize;
 
-use super::{Literal, checked, document, filled, readable};
+use super::{Literal, PublicText, checked, document, readable};
 use crate::spec::ConnectionSpec;
 use crate::spec::credentials::CredentialsSpec;
 use crate::spec::document::{RootsSpec, TlsMode, TlsSpec};
 use crate::spec::fault::Fault;
-use crate::spec::secret::no_key;
 use crate::spec::transport::TransportSpec;
 use crate::spec::value::{AddressRules, Port, check_host, check_text};
 
@@ -132,7 +131,7 @@ struct Credentials {
     ssl_enabled: bool,
     #[serde(default = "yes")]
     ssl_reject_unauthorized: bool,
-    ssl_certificate: Option<String>,
+    ssl_certificate: Option<PublicText>,
 }
 
 fn yes() -> bool {
@@ -156,10 +155,7 @@ impl TryFrom<AppConnection> for ConnectionSpec {
         check_host("credentials.host", &credentials.host)?;
         check_text("credentials.database", Some(&credentials.database))?;
         check_text("credentials.username", Some(&credentials.username))?;
-        let authority = filled(credentials.ssl_certificate);
-        if let Some(text) = &authority {
-            no_key(text).map_err(|fault| fault.below("credentials.sslCertificate"))?;
-        }
+        let authority = PublicText::given(credentials.ssl_certificate);
         let verified = credentials.ssl_reject_unauthorized;
         let tls = match (credentials.ssl_enabled, authority) {
             (false, Some(_)) => {

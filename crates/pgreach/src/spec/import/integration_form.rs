@@ -3,12 +3,12 @@
 use pgreach_core::Error;
 use serde::Deserialize;
 
-use super::{Literal, Toggle, checked, document, filled, readable};
+use super::{Literal, PublicText, Toggle, checked, document, filled, readable};
 use crate::spec::ConnectionSpec;
 use crate::spec::credentials::CredentialsSpec;
 use crate::spec::document::{RootsSpec, TlsMode, TlsSpec};
 use crate::spec::fault::Fault;
-use crate::spec::secret::{SecretSource, TextSource, no_key};
+use crate::spec::secret::{SecretSource, TextSource};
 use crate::spec::value::{Port, check_host, check_text};
 
 /// The PostgreSQL form of integrator.io, with the labels of its fields.
@@ -16,7 +16,8 @@ use crate::spec::value::{Port, check_host, check_text};
 /// - `Mode` is `Cloud` or `On-Premises`. An `Agent` goes with the latter, and must be there; agents come in a later
 ///   version, so such a form is understood and refused.
 /// - `Use SSL` means `verify-full`, with `Certificate Authority` (a self-signed certificate is its own) in
-///   place of the system's authorities where it is given. Without `Use SSL` there is no TLS.
+///   place of the system's authorities where it is given; so does a form without the field. Only with an
+///   explicit `No` there is no TLS.
 /// - `Key` and `Certificate` are the client's certificate, and `Passphrase` opens the key. `Password` may then
 ///   be left out.
 /// - The concurrency that a connection borrows is no part of how it is made.
@@ -53,11 +54,11 @@ struct Fields {
     #[serde(rename = "Use SSL")]
     use_ssl: Option<Toggle>,
     #[serde(rename = "Certificate Authority")]
-    authority: Option<String>,
+    authority: Option<PublicText>,
     #[serde(rename = "Key")]
     key: Option<Literal>,
     #[serde(rename = "Certificate")]
-    certificate: Option<String>,
+    certificate: Option<PublicText>,
     #[serde(rename = "Passphrase")]
     passphrase: Option<Literal>,
 }
@@ -90,19 +91,12 @@ impl TryFrom<IntegrationForm> for ConnectionSpec {
         check_host("Host", &form.host)?;
         check_text("Database Name", Some(&form.database))?;
         check_text("Username", Some(&form.username))?;
-        let authority = filled(form.authority);
-        let certificate = filled(form.certificate);
-        for (field, text) in [
-            ("Certificate Authority", &authority),
-            ("Certificate", &certificate),
-        ] {
-            if let Some(text) = text {
-                no_key(text).map_err(|fault| fault.below(field))?;
-            }
-        }
+        let authority = PublicText::given(form.authority);
+        let certificate = PublicText::given(form.certificate);
         let key = Literal::given(form.key);
         let passphrase = Literal::given(form.passphrase);
-        let use_ssl = form.use_ssl.is_some_and(|Toggle(on)| on);
+        // Where nothing is said, the password does not go out in cleartext.
+        let use_ssl = form.use_ssl.is_none_or(|Toggle(on)| on);
         if !use_ssl {
             let fields = [
                 ("Certificate Authority", authority.is_some()),
@@ -111,7 +105,7 @@ impl TryFrom<IntegrationForm> for ConnectionSpec {
                 ("Passphrase", passphrase.is_some()),
             ];
             if let Some((field, _)) = fields.iter().find(|(_, given)| *given) {
-                return Err(Fault::conflict(*field, "goes with Use SSL").into());
+                return Err(Fault::conflict(*field, "goes with Use SSL, which is off").into());
             }
         }
         if key.is_none() && passphrase.is_some() {

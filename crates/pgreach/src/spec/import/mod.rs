@@ -55,7 +55,8 @@ pub use self::tunnel_form::TunnelForm;
 use super::ConnectionSpec;
 use super::credentials::CredentialsSpec;
 use super::document::{Document, EndpointSpec, LimitsSpec, SessionSpec};
-use super::secret::SecretSource;
+use super::fault::Fault;
+use super::secret::{SecretSource, no_key};
 use super::transport::TransportSpec;
 use super::value::Port;
 
@@ -115,6 +116,32 @@ impl<'de> Deserialize<'de> for Literal {
         }
 
         deserializer.deserialize_str(LiteralVisitor)
+    }
+}
+
+/// A text that is written out, such as a certificate. People paste their private key into such fields, so
+/// one is refused when it is read, and the text is not shown.
+#[derive(Clone)]
+struct PublicText(String);
+
+impl PublicText {
+    /// Forms send an empty text for what was left out.
+    fn given(text: Option<Self>) -> Option<String> {
+        filled(text.map(|text| text.0))
+    }
+}
+
+impl fmt::Debug for PublicText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PublicText(***)")
+    }
+}
+
+impl<'de> Deserialize<'de> for PublicText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        no_key(&text).map_err(Fault::through)?;
+        Ok(Self(text))
     }
 }
 
@@ -183,6 +210,7 @@ fn document(
         credentials,
         session: SessionSpec::default(),
         limits: LimitsSpec::default(),
+        absent_secrets: Vec::new(),
     }
 }
 

@@ -18,16 +18,34 @@ use crate::spec::value::{Port, check_host, check_text};
 ///   that was copied, see [`CliToken`](super::CliToken).
 /// - `SSL mode` must be `Require` at least, and becomes `verify-full`: `require` does not verify the server, and
 ///   whoever poses as it would have the token.
-/// - The cloud is told by the end of the host's name.
+/// - The host must be a server of Azure, by the end of its name, which also tells the cloud: the token opens more
+///   than this server, and goes to nobody else; see [`with_any_host`](Self::with_any_host).
 /// - The database is `postgres`, where pgAdmin goes, unless `Maintenance database` names another.
 #[derive(Debug, Clone)]
-pub struct TokenServer(Fields);
+pub struct TokenServer {
+    server: Fields,
+    any_host: bool,
+}
+
+impl TokenServer {
+    /// Takes every host, such as a name of one's own for a server of Azure. The token of whoever runs this
+    /// program goes to **whoever has a certificate for that name**, and is worth the same at every server that
+    /// the user may use: only for a host that the user chose, never for a form from elsewhere.
+    #[must_use]
+    pub fn with_any_host(mut self) -> Self {
+        self.any_host = true;
+        self
+    }
+}
 
 readable!(TokenServer from Fields);
 
 impl From<Fields> for TokenServer {
-    fn from(fields: Fields) -> Self {
-        Self(fields)
+    fn from(server: Fields) -> Self {
+        Self {
+            server,
+            any_host: false,
+        }
     }
 }
 
@@ -48,11 +66,40 @@ struct Fields {
     ssl_mode: String,
 }
 
+const HOST: &str = "Host name/address";
+
+/// The cloud that a server of Azure is in, by its name.
+fn cloud(host: &str) -> Option<CloudName> {
+    let host = host.to_ascii_lowercase();
+    let host = host.strip_suffix('.').unwrap_or(&host);
+    let clouds = [
+        (".postgres.database.azure.com", CloudName::Public),
+        (
+            ".postgres.database.usgovcloudapi.net",
+            CloudName::UsGovernment,
+        ),
+        (".postgres.database.chinacloudapi.cn", CloudName::China),
+    ];
+    let is_in = |end: &str| host.strip_suffix(end).is_some_and(|name| !name.is_empty());
+    clouds
+        .into_iter()
+        .find(|(end, _)| is_in(end))
+        .map(|(_, cloud)| cloud)
+}
+
 impl TryFrom<TokenServer> for ConnectionSpec {
     type Error = Error;
 
-    fn try_from(TokenServer(server): TokenServer) -> Result<Self, Error> {
-        check_host("Host name/address", &server.host)?;
+    fn try_from(TokenServer { server, any_host }: TokenServer) -> Result<Self, Error> {
+        check_host(HOST, &server.host)?;
+        let cloud = cloud(&server.host);
+        if cloud.is_none() && !any_host {
+            return Err(Fault::field(
+                HOST,
+                "must be a server of Azure, such as name.postgres.database.azure.com: it is sent the token",
+            )
+            .into());
+        }
         check_text("Username", Some(&server.username))?;
         match server.ssl_mode.to_ascii_lowercase().as_str() {
             "require" | "verify-ca" | "verify-full" => {}
@@ -71,16 +118,12 @@ impl TryFrom<TokenServer> for ConnectionSpec {
                 .into());
             }
         }
-        let host = server.host.to_ascii_lowercase();
-        let cloud = [
-            (".chinacloudapi.cn", CloudName::China),
-            (".usgovcloudapi.net", CloudName::UsGovernment),
-        ];
-        let cloud = cloud.into_iter().find(|(end, _)| host.ends_with(end));
         let credentials = CredentialsSpec::Entra {
             identity: IdentitySpec::AzureCli {},
             user: Some(server.username),
-            cloud: cloud.map(|(_, name)| CloudSpec::Named(name)),
+            cloud: cloud
+                .filter(|cloud| *cloud != CloudName::Public)
+                .map(CloudSpec::Named),
         };
         let name = server.name.unwrap_or_else(|| named(&server.host));
         let mut spec = document(name, server.host, server.port, credentials);

@@ -78,6 +78,20 @@ fn fields_that_exclude_each_other() {
             "transport.hops[0].hostKeys.file",
         ),
         (
+            at(
+                "/transport",
+                json!({ "type": "tcp", "addressPolicy": { "allow": ["10.0.0.0/8"] } }),
+            ),
+            "transport.addressPolicy.allow",
+        ),
+        (
+            ssh(
+                "addressPolicy",
+                json!({ "base": "all", "allow": ["10.0.0.0/8"] }),
+            ),
+            "transport.addressPolicy.allow",
+        ),
+        (
             at("/endpoint", json!({ "host": "/run/postgresql" })),
             "endpoint.host",
         ),
@@ -198,4 +212,72 @@ fn fields_that_exclude_each_other() {
     );
     let tls = json!({ "mode": "verify-full" });
     assert_refused(&socket(json!(null), tls), "spec-conflict", "tls");
+}
+
+/// What is presented, sent or bound over TLS alone, where there is none.
+#[test]
+fn what_needs_tls_is_refused_without() {
+    let hop = json!({ "host": "b", "user": "u", "auth": [{ "type": "agent" }] });
+    let ssh = json!({ "type": "ssh", "hops": [hop] });
+    let unix = json!({ "type": "unix", "directory": "/run" });
+    let socket = json!({ "host": "/run/postgresql" });
+    let document = |parts: Value| {
+        let mut document = with("/name", json!("a"));
+        for (field, value) in parts.as_object().unwrap() {
+            document[field] = value.clone();
+        }
+        document
+            .as_object_mut()
+            .unwrap()
+            .retain(|_, value| !value.is_null());
+        document
+    };
+    let certificate = json!({ "type": "certificate", "certificate": "c", "privateKey": MARKER });
+    let entra = json!({ "type": "entra", "identity": { "type": "azureCli" } });
+    let bound = json!({ "channelBinding": "require" });
+    let mut cases = vec![
+        (
+            json!({ "transport": ssh, "endpoint": socket, "tls": {} }),
+            "tls",
+        ),
+        (
+            json!({ "transport": ssh, "endpoint": null, "endpoints": [{ "host": "a" }, socket],
+                "tls": { "mode": "verify-full" } }),
+            "tls",
+        ),
+        (
+            json!({ "session": bound, "tls": { "mode": "disable" } }),
+            "session.channelBinding",
+        ),
+    ];
+    for mode in ["disable", "allow", "prefer"] {
+        cases.push((
+            json!({ "credentials": certificate, "tls": { "mode": mode } }),
+            "tls.mode",
+        ));
+    }
+    for (transport, endpoint) in [(ssh.clone(), socket.clone()), (unix, Value::Null)] {
+        for credentials in [&certificate, &entra] {
+            cases.push((
+                json!({ "transport": transport, "endpoint": endpoint, "credentials": credentials }),
+                "credentials.type",
+            ));
+        }
+        cases.push((
+            json!({ "transport": transport, "endpoint": endpoint, "session": bound }),
+            "session.channelBinding",
+        ));
+    }
+    for (parts, path) in cases {
+        assert_refused(&document(parts), "spec-conflict", path);
+    }
+    for parts in [
+        json!({ "transport": ssh, "credentials": certificate }),
+        json!({ "credentials": certificate, "tls": { "mode": "require" } }),
+        json!({ "session": bound, "tls": { "mode": "prefer" } }),
+        json!({ "transport": ssh, "endpoint": socket }),
+    ] {
+        let text = document(parts).to_string();
+        pgreach::ConnectionSpec::from_json(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
 }

@@ -92,8 +92,19 @@ fn fields_that_are_wrong() {
             "transport.addressPolicy.allow[1]",
         ),
         (
+            at(
+                "/transport",
+                json!({ "type": "tcp", "addressPolicy": { "base": "none" } }),
+            ),
+            "transport.addressPolicy.allow",
+        ),
+        (
             hop(json!({ "user": "u", "auth": [] })),
             "transport.hops[0].host",
+        ),
+        (
+            hop(json!({ "host": "b", "user": "u\u{7}hunter2", "auth": [{ "type": "agent" }] })),
+            "transport.hops[0].user",
         ),
         (
             hop(json!({ "host": "b", "auth": [] })),
@@ -237,7 +248,7 @@ fn fields_that_are_wrong() {
             "limits.connectTimeout",
         ),
         (
-            at("/limits", json!({ "connectTimeout": 31_536_001 })),
+            at("/limits", json!({ "connectTimeout": 3601 })),
             "limits.connectTimeout",
         ),
         (
@@ -251,5 +262,109 @@ fn fields_that_are_wrong() {
     ];
     for ((place, value), path) in cases {
         assert_refused(&with(&place, value), "spec-field", path);
+    }
+}
+
+/// One more than there may be of everything, and what is allowed beside it.
+#[test]
+fn documents_have_bounds() {
+    let hop = json!({ "host": "b", "user": "u", "auth": [{ "type": "agent" }] });
+    let hops = |number: usize| json!({ "type": "ssh", "hops": vec![&hop; number] });
+    let auth = |number: usize| {
+        let auth = vec![json!({ "type": "agent" }); number];
+        let hop = json!({ "host": "b", "user": "u", "auth": auth });
+        json!({ "type": "ssh", "hops": [&hop] })
+    };
+    let text = |length: usize| "x".repeat(length);
+    let parameters = |number: usize| {
+        let parameters = (0..number).map(|i| (format!("a.p{i}"), json!("1")));
+        json!({ "parameters": parameters.collect::<serde_json::Map<_, _>>() })
+    };
+    let tls = |length: usize| json!({ "roots": { "pem": text(length) } });
+    let password = |value: Value| json!({ "type": "password", "user": "app", "password": value });
+    let long = 1 << 16;
+    let pem = 1 << 20;
+    let cases = [
+        ("/transport", hops(8), hops(9), "transport.hops"),
+        ("/transport", auth(8), auth(9), "transport.hops[0].auth"),
+        (
+            "/session",
+            parameters(64),
+            parameters(65),
+            "session.parameters",
+        ),
+        (
+            "/session",
+            json!({ "parameters": { "a": text(long) } }),
+            json!({ "parameters": { "a": text(long + 1) } }),
+            "session.parameters.a",
+        ),
+        (
+            "/session",
+            json!({ "parameters": { text(63): "1" } }),
+            json!({ "parameters": { text(64): "1" } }),
+            "session.parameters",
+        ),
+        (
+            "/database",
+            json!(text(long)),
+            json!(text(long + 1)),
+            "database",
+        ),
+        (
+            "/$schema",
+            json!(text(long)),
+            json!(text(long + 1)),
+            "$schema",
+        ),
+        ("/tls", tls(pem), tls(pem + 1), "tls.roots.pem"),
+        (
+            "/credentials",
+            password(json!(text(pem))),
+            password(json!(text(pem + 1))),
+            "credentials.password",
+        ),
+        (
+            "/credentials",
+            password(json!({ "command": vec!["a"; 64] })),
+            password(json!({ "command": vec!["a"; 65] })),
+            "credentials.password",
+        ),
+        (
+            "/limits",
+            json!({ "connectTimeout": 3600 }),
+            json!({ "connectTimeout": "61m" }),
+            "limits.connectTimeout",
+        ),
+    ];
+    for (place, most, more, path) in cases {
+        let most = with(place, most).to_string();
+        pgreach::ConnectionSpec::from_json(&most).unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert_refused(&with(place, more), "spec-field", path);
+    }
+    let endpoints = |number: usize| {
+        let mut document = with("/endpoints", json!(vec![json!({ "host": "b" }); number]));
+        document.as_object_mut().unwrap().remove("endpoint");
+        document
+    };
+    pgreach::ConnectionSpec::from_json(&endpoints(32).to_string()).unwrap();
+    assert_refused(&endpoints(33), "spec-field", "endpoints");
+}
+
+#[test]
+fn a_secret_in_the_place_of_a_name_is_shown_in_part_at_most() {
+    let long = "s".repeat(200);
+    for (place, value) in [
+        (
+            "/session",
+            json!({ "parameters": { long.clone() + " ": "1" } }),
+        ),
+        ("/session", json!({ "parameters": { long.clone(): "1" } })),
+        ("/session", json!({ "parameters": { long.clone(): 7 } })),
+        ("/limits", json!({ long.clone(): 1 })),
+    ] {
+        let text = with(place, value).to_string();
+        let error = pgreach::ConnectionSpec::from_json(&text).unwrap_err();
+        assert!(!error.to_string().contains(&long[..41]), "{error}");
     }
 }

@@ -32,6 +32,7 @@ macro_rules! refused {
 
 // Below the macros that it uses.
 mod app_connection;
+mod secrets;
 
 fn change(document: &Value, pointer: &str, value: Value) -> Value {
     let mut document = document.clone();
@@ -172,10 +173,27 @@ fn a_server_with_tokens() {
         ),
         (&json!("Orders"), &json!("orders"), &json!("china"))
     );
-    let host = json!("a.postgres.database.usgovcloudapi.net");
+    let host = json!("a.postgres.database.usgovcloudapi.net.");
     let government = change(&server, "/Database Hostname", host);
     let spec = written(&converted!(TokenServer, government).unwrap());
     assert_eq!(spec["credentials"]["cloud"], json!("usGovernment"));
+    // The token of whoever runs the program goes to Azure and nobody else.
+    for host in [
+        "evil.example.com",
+        "10.0.0.1",
+        "postgres.database.azure.com",
+        ".postgres.database.azure.com",
+        "evilpostgres.database.azure.com",
+        "a.postgres.database.azure.com.evil.example.com",
+        "a.chinacloudapi.cn",
+    ] {
+        let elsewhere = change(&server, "/Database Hostname", json!(host));
+        let path = "Host name/address".to_owned();
+        assert_eq!(refused!(TokenServer, elsewhere), ("spec-field", path));
+        let server = TokenServer::from_json(&elsewhere.to_string()).unwrap();
+        let spec = ConnectionSpec::try_from(server.with_any_host()).unwrap();
+        assert_eq!(written(&spec)["endpoint"]["host"], json!(host));
+    }
     for mode in ["Disable", "allow", "Prefer"] {
         let server = change(&server, "/SSL mode", json!(mode));
         assert_eq!(
@@ -239,7 +257,7 @@ async fn a_token_of_the_cli() {
 fn form() -> Value {
     json!({
         "Name": "Orders", "Mode": "Cloud", "Host": "db.example.com", "Database Name": "orders",
-        "Username": "app", "Password": "s3cret", "Port": 5432,
+        "Username": "app", "Password": "s3cret", "Port": 5432, "Use SSL": "No",
     })
 }
 
@@ -256,7 +274,19 @@ fn an_integration_form() {
     });
     assert_eq!((written(&spec), spec.missing_secrets()), (expected, vec![]));
     let mut secure = form();
-    secure["Use SSL"] = json!(true);
+    for (use_ssl, mode) in [
+        (json!(true), "verify-full"),
+        (json!("yes"), "verify-full"),
+        (json!(null), "verify-full"),
+        (json!(false), "disable"),
+        (json!("No"), "disable"),
+    ] {
+        secure["Use SSL"] = use_ssl;
+        let spec = written(&converted!(IntegrationForm, secure).unwrap());
+        assert_eq!(spec["tls"], json!({ "mode": mode }), "{secure}");
+    }
+    // Nobody said that the password may go in cleartext.
+    secure.as_object_mut().unwrap().remove("Use SSL");
     let spec = written(&converted!(IntegrationForm, secure).unwrap());
     assert_eq!(spec["tls"], json!({ "mode": "verify-full" }));
     // A self-signed certificate is its own authority.
