@@ -6,13 +6,16 @@ use pgreach_core::Secret;
 /// a password message above 64 KiB.
 pub(crate) const MAX_LEN: usize = 64 * 1024;
 
+/// A program's whole output, which may be a key with a chain.
+pub(crate) const MAX_OUTPUT: usize = 1024 * 1024;
+
 /// Why bytes are not a password. The bytes themselves are never part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unusable {
     #[error("is empty")]
     Empty,
-    #[error("is larger than 64 KiB")]
-    TooLarge,
+    #[error("is larger than {} KiB", .0 / 1024)]
+    TooLarge(usize),
     #[error("is not UTF-8 text")]
     NotUtf8,
     // The protocol ends a password at the first zero byte: the rest would silently be cut off.
@@ -26,7 +29,12 @@ pub(crate) fn whole(bytes: &[u8]) -> Result<Secret, Unusable> {
         .strip_suffix(b"\r\n")
         .or_else(|| bytes.strip_suffix(b"\n"))
         .unwrap_or(bytes);
-    secret(bytes)
+    secret(bytes, MAX_LEN)
+}
+
+/// All of it is the secret, as keys and certificates are.
+pub(crate) fn output(bytes: &[u8]) -> Result<Secret, Unusable> {
+    secret(bytes, MAX_OUTPUT)
 }
 
 /// The first line is the password.
@@ -35,15 +43,15 @@ pub(crate) fn first_line(bytes: &[u8]) -> Result<Secret, Unusable> {
         .split(|byte| *byte == b'\n')
         .next()
         .unwrap_or_default();
-    secret(line.strip_suffix(b"\r").unwrap_or(line))
+    secret(line.strip_suffix(b"\r").unwrap_or(line), MAX_LEN)
 }
 
-fn secret(bytes: &[u8]) -> Result<Secret, Unusable> {
+fn secret(bytes: &[u8], limit: usize) -> Result<Secret, Unusable> {
     if bytes.is_empty() {
         return Err(Unusable::Empty);
     }
-    if bytes.len() > MAX_LEN {
-        return Err(Unusable::TooLarge);
+    if bytes.len() > limit {
+        return Err(Unusable::TooLarge(limit));
     }
     if bytes.contains(&0) {
         return Err(Unusable::ZeroByte);
@@ -95,7 +103,7 @@ mod tests {
         }
         assert_eq!(
             text(whole(&vec![b'x'; MAX_LEN + 1])),
-            Err(Unusable::TooLarge)
+            Err(Unusable::TooLarge(MAX_LEN))
         );
         assert_eq!(text(whole(&vec![b'x'; MAX_LEN])).unwrap().len(), MAX_LEN);
     }

@@ -38,6 +38,32 @@ async fn the_first_line_is_the_password() {
 }
 
 #[tokio::test]
+async fn the_whole_output_where_that_is_wanted() {
+    let whole = |script: &str| shell(script).with_whole_output();
+    let cases = [
+        ("printf 'a\\nb\\n'", "a\nb\n"),
+        (
+            "head -c 1048576 /dev/zero | tr '\\0' x",
+            &"x".repeat(1024 * 1024),
+        ),
+    ];
+    for (script, text_of_it) in cases {
+        assert_eq!(text(&ask(&whole(script)).await.unwrap()), text_of_it);
+    }
+    for (script, message) in [
+        (
+            "head -c 1048577 /dev/zero",
+            "command sh printed more than 1024 KiB",
+        ),
+        ("true", "command sh ended well, but its output is empty"),
+        ("exit 3", "command sh failed (exit status: 3)"),
+    ] {
+        let error = ask(&whole(script)).await.unwrap_err();
+        assert_eq!(error.message(), message);
+    }
+}
+
+#[tokio::test]
 async fn what_fails_and_how_it_is_told() {
     let cases: &[(&str, &Code, &str)] = &[
         (

@@ -31,6 +31,21 @@ impl TcpTransportBuilder {
         }
     }
 
+    pub(crate) fn of(transport: TcpTransport) -> Self {
+        let TcpTransport {
+            policy,
+            resolver,
+            options,
+            requirepeer,
+        } = transport;
+        Self {
+            policy,
+            resolver,
+            options,
+            requirepeer,
+        }
+    }
+
     /// Which addresses may be dialled. Default: [`AddressPolicy::allow_all`].
     pub fn with_address_policy(mut self, policy: AddressPolicy) -> Self {
         self.policy = policy;

@@ -84,6 +84,25 @@ impl TcpTransport {
         TcpTransportBuilder::new()
     }
 
+    /// Begins with the settings of this one and changes some.
+    ///
+    /// ```
+    /// use pgreach_transport_tcp::{AddressPolicy, TcpTransport};
+    ///
+    /// # fn example() -> Result<(), pgreach_core::Error> {
+    /// let transport = TcpTransport::for_tunnels()
+    ///     .into_builder()
+    ///     .with_address_policy(AddressPolicy::public_only())
+    ///     .build()?;
+    /// assert!(transport.quickack());
+    /// # Ok(())
+    /// # }
+    /// # example().unwrap();
+    /// ```
+    pub fn into_builder(self) -> TcpTransportBuilder {
+        TcpTransportBuilder::of(self)
+    }
+
     /// Which addresses may be dialled.
     #[must_use]
     pub fn address_policy(&self) -> &AddressPolicy {

@@ -93,6 +93,7 @@ impl CommandPassword {
                 program: program.into(),
                 args: Vec::new(),
                 timeout: DEFAULT_TIMEOUT,
+                whole: false,
             },
             user: None,
             keep: None,
@@ -112,6 +113,14 @@ impl CommandPassword {
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.invocation.timeout = timeout;
+        self.reset()
+    }
+
+    /// All that the program prints is the secret, and not the first line alone: for keys and
+    /// certificates. 1 MiB of UTF-8 text are the limit.
+    #[must_use]
+    pub fn with_whole_output(mut self) -> Self {
+        self.invocation.whole = true;
         self.reset()
     }
 

@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use super::output::{self, Tail};
 use crate::codes;
-use crate::content::{self, MAX_LEN, Unusable};
+use crate::content::{self, MAX_LEN, MAX_OUTPUT, Unusable};
 
 /// How long the end of standard error is waited for once the program has ended with a failure. What
 /// the program wrote is there already; a process that it left behind may hold the pipe open.
@@ -22,6 +22,17 @@ pub(super) struct Invocation {
     pub(super) program: OsString,
     pub(super) args: Vec<OsString>,
     pub(super) timeout: Duration,
+    /// Whether all that it prints counts, and not the first line alone.
+    pub(super) whole: bool,
+}
+
+impl Invocation {
+    fn limit(&self) -> usize {
+        match self.whole {
+            true => MAX_OUTPUT,
+            false => MAX_LEN,
+        }
+    }
 }
 
 /// Why there is no password. `Clone`, because all connections that share a run share its failure.
@@ -38,8 +49,8 @@ pub(super) enum Failure {
     Io(String),
     #[error("did not end within {0:?}")]
     Timeout(Duration),
-    #[error("printed more than 64 KiB")]
-    TooMuch,
+    #[error("printed more than {} KiB", .0 / 1024)]
+    TooMuch(usize),
     #[error("ended well, but its output {0}")]
     Output(Unusable),
 }
@@ -50,17 +61,18 @@ impl Failure {
             Self::Start(_) => &codes::PASSWORD_COMMAND_START,
             Self::Failed { .. } | Self::Io(_) => &codes::PASSWORD_COMMAND_FAILED,
             Self::Timeout(_) => &codes::PASSWORD_COMMAND_TIMEOUT,
-            Self::TooMuch | Self::Output(_) => &codes::PASSWORD_COMMAND_OUTPUT,
+            Self::TooMuch(_) | Self::Output(_) => &codes::PASSWORD_COMMAND_OUTPUT,
         }
     }
 
     /// Names the program and never its arguments, which can hold secrets.
     pub(super) fn into_error(self, invocation: &Invocation) -> Error {
-        Error::new(
-            self.code(),
-            Stage::CREDENTIAL,
-            format!("password command {} {self}", invocation.program.display()),
-        )
+        let what = match invocation.whole {
+            true => "command",
+            false => "password command",
+        };
+        let message = format!("{what} {} {self}", invocation.program.display());
+        Error::new(self.code(), Stage::CREDENTIAL, message)
     }
 }
 
@@ -79,11 +91,12 @@ async fn attempt(invocation: &Invocation) -> Result<Secret, Failure> {
         return Err(Failure::Io("it has no output".to_owned()));
     };
     let mut tail = Tail::new();
+    let limit = invocation.limit();
     let work = async {
         // The end of the output first, the exit status second: until it is asked for, the program's
         // process id is not given to another process, so that the right group is killed.
-        let bytes = output::head(&mut stdout, MAX_LEN).await?;
-        if bytes.len() > MAX_LEN {
+        let bytes = output::head(&mut stdout, limit).await?;
+        if bytes.len() > limit {
             return Ok((bytes, None));
         }
         let status = group.child.wait().await?;
@@ -99,7 +112,7 @@ async fn attempt(invocation: &Invocation) -> Result<Secret, Failure> {
         () = drained => return Err(Failure::Io("its end was not seen".to_owned())),
     };
     let Some(status) = status else {
-        return Err(Failure::TooMuch);
+        return Err(Failure::TooMuch(limit));
     };
     if !status.success() {
         let _ = tokio::time::timeout(STDERR_GRACE, tail.drain(&mut stderr)).await;
@@ -108,7 +121,11 @@ async fn attempt(invocation: &Invocation) -> Result<Secret, Failure> {
             stderr: tail.last_line(&bytes),
         });
     }
-    content::first_line(&bytes).map_err(Failure::Output)
+    let read = match invocation.whole {
+        true => content::output,
+        false => content::first_line,
+    };
+    read(&bytes).map_err(Failure::Output)
 }
 
 /// A program and what it starts: on Unix, a process group that it leads.

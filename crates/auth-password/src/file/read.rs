@@ -19,7 +19,9 @@ pub(super) fn stamp(path: &Path) -> Result<Stamp, Error> {
 /// The password, with the stamp of the very file that it was read from.
 pub(super) fn read(path: &Path, permissions: Permissions) -> Result<(Stamp, Secret), Error> {
     let (stamp, bytes) = match file::read(path, MAX_FILE, permissions) {
-        Err(FileError::TooLarge { .. }) => return Err(no_password(path, Unusable::TooLarge)),
+        Err(FileError::TooLarge { limit }) => {
+            return Err(no_password(path, Unusable::TooLarge(limit)));
+        }
         other => other.map_err(|cause| unusable_file(path, cause))?,
     };
     let secret = content::whole(&bytes).map_err(|unusable| no_password(path, unusable))?;

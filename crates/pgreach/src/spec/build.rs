@@ -21,7 +21,8 @@ impl ConnectionSpec {
     /// # Errors
     /// Kind Config: `spec-secret-missing`, with the path of the first secret that is missing and all
     /// paths in the hint; `spec-unsupported` for what this build cannot do; and what the parts
-    /// themselves find, with the path of the field.
+    /// themselves find, with the path of the field. Kind Credential where a certificate or key that is
+    /// given as text cannot be used.
     pub fn builder(&self) -> Result<PgConnectorBuilder, Error> {
         let document = &self.document;
         let missing = document.missing();
@@ -179,9 +180,9 @@ fn with_tls(
         provider = provider.with_crl_file(path);
     }
     let provider = provider.build().map_err(|error| {
-        let field = match error.code().name() {
-            "tls-roots" => "tls.roots",
-            "tls-crl" => "tls.crl",
+        let field = match error.code() {
+            code if code == &pgreach_tls::codes::TLS_ROOTS => "tls.roots",
+            code if code == &pgreach_tls::codes::TLS_CRL => "tls.crl",
             _ => "tls",
         };
         error.with_context(field)

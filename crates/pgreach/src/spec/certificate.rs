@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pgreach_auth_cert::{FileCertificate, FixedCertificate};
+use pgreach_auth_cert::{FileCertificate, FixedCertificate, codes};
 use pgreach_core::{
-    Credential, CredentialProvider, CredentialRequest, Error, PgConnectorBuilder, Secret,
+    Credential, CredentialProvider, CredentialRequest, Error, PgConnectorBuilder, Secret, Stage,
 };
 
 use super::credentials::CredentialsSpec;
 use super::fault::Fault;
-use super::kept::{Kept, Recipe, Sources, base64, secret};
+use super::kept::{Kept, Recipe, Sources, secret};
+use super::lookup::{Found, Purpose, archive};
 use super::secret::SecretSource;
 
 /// Adds the client certificate that `credentials` describe; the user is set already. What is given as
@@ -35,18 +36,19 @@ pub(super) fn with_certificate(
         return Ok(builder);
     };
     let mut sources = Sources::default();
-    let mut number =
-        |field: &str, source: &SecretSource| sources.add(format!("credentials.{field}"), source);
+    let mut number = |field: &str, source: &SecretSource, purpose| {
+        sources.add(format!("credentials.{field}"), source, purpose)
+    };
     let form = match (pkcs12, certificate, private_key) {
         (Some(SecretSource::File(path)), _, _) => Form::Archive(path.into()),
-        (Some(archive), _, _) => Form::ArchiveText(number("pkcs12", archive)),
+        (Some(archive), _, _) => Form::ArchiveText(number("pkcs12", archive, Purpose::Archive)),
         (None, Some(certificate), Some(key)) => match (&certificate.0, key) {
             (SecretSource::File(certificate), SecretSource::File(key)) => {
                 Form::Files(certificate.into(), key.into())
             }
             (certificate, key) => Form::Texts(
-                number("certificate", certificate),
-                number("privateKey", key),
+                number("certificate", certificate, Purpose::Public),
+                number("privateKey", key, Purpose::PrivateKey),
             ),
         },
         (None, None, _) => return Err(Fault::secret_missing("credentials.certificate").into()),
@@ -54,7 +56,7 @@ pub(super) fn with_certificate(
     };
     let passphrase = passphrase
         .as_ref()
-        .map(|passphrase| number("passphrase", passphrase));
+        .map(|passphrase| number("passphrase", passphrase, Purpose::Password));
     let plan = Plan {
         form,
         passphrase,
@@ -62,10 +64,7 @@ pub(super) fn with_certificate(
         user_from_subject: user.is_none(),
     };
     if let Some(secrets) = sources.given() {
-        let made = plan
-            .make(&secrets)
-            .map_err(|error| error.with_context("credentials"))?;
-        return Ok(builder.with_credentials(made));
+        return Ok(builder.with_credentials(plan.make(&secrets)?));
     }
     Ok(builder.with_credentials(Certificate(Kept::new(plan, sources))))
 }
@@ -80,8 +79,11 @@ impl CredentialProvider for Certificate {
         self.0.get(request).await?.credential(request).await
     }
 
+    /// True where something is looked up, which may have been renewed: the next call does so anyway. A
+    /// program that is running meanwhile is not waited for, but run again.
     fn invalidate(&self, rejected: &Credential) -> bool {
-        self.0.last().is_some_and(|made| made.invalidate(rejected))
+        let of_made = self.0.last().is_some_and(|made| made.invalidate(rejected));
+        self.0.invalidate() || of_made
     }
 }
 
@@ -105,10 +107,10 @@ enum Form {
 impl Recipe for Plan {
     type Made = Arc<dyn CredentialProvider>;
 
-    fn make(&self, secrets: &[Secret]) -> Result<Self::Made, Error> {
+    fn make(&self, secrets: &[Found]) -> Result<Self::Made, Error> {
         let passphrase = self
             .passphrase
-            .map(|number| secret(secrets, number).cloned())
+            .map(|number| secret(secrets, number)?.secret())
             .transpose()?;
         Ok(match &self.form {
             Form::Files(certificate, key) => {
@@ -116,16 +118,27 @@ impl Recipe for Plan {
             }
             Form::Archive(path) => self.of_files(FileCertificate::pkcs12(path), passphrase),
             Form::Texts(certificate, key) => {
-                let certificate = secret(secrets, *certificate)?.expose();
-                let key = secret(secrets, *key)?.expose();
-                self.of_bytes(FixedCertificate::from_bytes(certificate, key, passphrase)?)
+                let certificate = secret(secrets, *certificate)?.bytes();
+                let key = secret(secrets, *key)?.bytes();
+                let fixed = FixedCertificate::from_bytes(certificate, key, passphrase);
+                self.of_bytes(fixed.map_err(in_document)?)
             }
             Form::ArchiveText(number) => {
-                let archive = base64("credentials.pkcs12", secret(secrets, *number)?)?;
-                self.of_bytes(FixedCertificate::from_pkcs12(&*archive, passphrase)?)
+                let archive = archive("credentials.pkcs12", secret(secrets, *number)?)?;
+                let fixed = FixedCertificate::from_pkcs12(&*archive, passphrase);
+                self.of_bytes(fixed.map_err(in_document)?)
             }
         })
     }
+
+    /// Dates are another matter tomorrow.
+    fn is_for_good(&self, error: &Error) -> bool {
+        ![&codes::CERT_EXPIRED, &codes::CERT_NOT_YET_VALID].contains(&error.code())
+    }
+}
+
+fn in_document(error: Error) -> Error {
+    error.with_stage(Stage::CONFIG).with_context("credentials")
 }
 
 impl Plan {

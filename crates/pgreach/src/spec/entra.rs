@@ -1,17 +1,18 @@
 //! Tokens of Microsoft Entra for a document.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pgreach_auth_azure::{Cloud, EntraCredentials, EntraIdentity, ManagedIdentityId};
 use pgreach_core::{
-    Credential, CredentialProvider, CredentialRequest, Error, PgConnectorBuilder, Secret,
+    Credential, CredentialProvider, CredentialRequest, Error, PgConnectorBuilder, Stage,
 };
 
 use super::credentials::CredentialsSpec;
 use super::fault::Fault;
 use super::identity::{CloudName, CloudSpec, IdentitySpec};
 use super::kept::{Kept, Recipe, Sources, secret};
+use super::lookup::{Found, Purpose};
 
 /// Adds the source of tokens that `credentials` describe; the user is set already.
 ///
@@ -38,26 +39,56 @@ pub(super) fn with_entra(
         },
     };
     if let Some(secrets) = sources.given() {
-        let made = plan
-            .make(&secrets)
-            .map_err(|error| error.with_context("credentials.identity"))?;
-        return Ok(builder.with_credentials(made));
+        return Ok(builder.with_credentials(plan.make(&secrets)?));
     }
-    Ok(builder.with_credentials(Entra(Kept::new(plan, sources))))
+    Ok(builder.with_credentials(Entra {
+        kept: Kept::new(plan, sources),
+        working: Mutex::new(None),
+    }))
 }
 
 /// The tokens of what the references lead to.
+///
+/// A token outlives its proof. While a secret cannot be looked up, or Entra does not take the one that was
+/// found, the identity goes on that gave a token last, as long as it does give one.
 #[derive(Debug)]
-struct Entra(Arc<Kept<Plan>>);
+struct Entra {
+    kept: Arc<Kept<Plan>>,
+    /// What gave a token last.
+    working: Mutex<Option<EntraCredentials>>,
+}
+
+impl Entra {
+    fn working(&self) -> Option<EntraCredentials> {
+        let working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
+        working.clone()
+    }
+
+    async fn current(&self, request: &CredentialRequest<'_>) -> Result<Arc<Credential>, Error> {
+        let made = self.kept.get(request).await?;
+        let credential = made.credential(request).await?;
+        *self.working.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+        Ok(credential)
+    }
+}
 
 #[async_trait]
 impl CredentialProvider for Entra {
     async fn credential(&self, request: &CredentialRequest<'_>) -> Result<Arc<Credential>, Error> {
-        self.0.get(request).await?.credential(request).await
+        let error = match self.current(request).await {
+            Ok(credential) => return Ok(credential),
+            Err(error) => error,
+        };
+        match self.working() {
+            Some(working) => working.credential(request).await.map_err(|_| error),
+            None => Err(error),
+        }
     }
 
+    /// Of what gave a token last, and so gave this one, or one that is newer.
     fn invalidate(&self, rejected: &Credential) -> bool {
-        self.0.last().is_some_and(|made| made.invalidate(rejected))
+        let working = self.working();
+        working.is_some_and(|working| working.invalidate(rejected))
     }
 }
 
@@ -114,7 +145,7 @@ impl Identity {
                 return Ok(Self::Secret {
                     tenant: tenant_id.clone(),
                     client: client_id.clone(),
-                    secret: sources.add(field, given),
+                    secret: sources.add(field, given, Purpose::Password),
                 });
             }
             #[cfg(feature = "azure-client-certificate")]
@@ -130,9 +161,10 @@ impl Identity {
                 return Ok(Self::Certificate {
                     tenant: tenant_id.clone(),
                     client: client_id.clone(),
-                    archive: sources.add_archive(field, given),
+                    archive: sources.add(field, given, Purpose::Archive),
                     passphrase: passphrase.as_ref().map(|passphrase| {
-                        sources.add("credentials.identity.passphrase", passphrase)
+                        let field = "credentials.identity.passphrase";
+                        sources.add(field, passphrase, Purpose::Password)
                     }),
                 });
             }
@@ -150,14 +182,17 @@ impl Identity {
 impl Recipe for Plan {
     type Made = EntraCredentials;
 
-    fn make(&self, secrets: &[Secret]) -> Result<EntraCredentials, Error> {
+    fn make(&self, secrets: &[Found]) -> Result<EntraCredentials, Error> {
         let identity = match &self.identity {
             Identity::Whole(identity) => identity.clone(),
             Identity::Secret {
                 tenant,
                 client,
                 secret: number,
-            } => EntraIdentity::client_secret(tenant, client, secret(secrets, *number)?.clone()),
+            } => {
+                let secret = secret(secrets, *number)?.secret()?;
+                EntraIdentity::client_secret(tenant, client, secret)
+            }
             #[cfg(feature = "azure-client-certificate")]
             Identity::Certificate {
                 tenant,
@@ -166,9 +201,9 @@ impl Recipe for Plan {
                 passphrase,
             } => {
                 let archive = secret(secrets, *archive)?;
-                let archive = super::kept::base64("credentials.identity.pkcs12", archive)?;
+                let archive = super::lookup::archive("credentials.identity.pkcs12", archive)?;
                 let passphrase = passphrase
-                    .map(|number| secret(secrets, number).cloned())
+                    .map(|number| secret(secrets, number)?.secret())
                     .transpose()?;
                 EntraIdentity::client_certificate(tenant, client, archive.to_vec(), passphrase)
             }
@@ -176,5 +211,10 @@ impl Recipe for Plan {
         EntraCredentials::builder(identity)
             .with_cloud(self.cloud.clone())
             .build()
+            .map_err(|error| {
+                error
+                    .with_stage(Stage::CONFIG)
+                    .with_context("credentials.identity")
+            })
     }
 }

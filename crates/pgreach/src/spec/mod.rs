@@ -56,8 +56,6 @@
 pub mod codes;
 pub mod import;
 
-#[cfg(feature = "azure-client-certificate")]
-mod archive;
 mod build;
 #[cfg(feature = "cert")]
 mod certificate;
@@ -70,6 +68,8 @@ mod fault;
 mod identity;
 #[cfg(any(feature = "ssh", feature = "cert", feature = "azure"))]
 mod kept;
+#[cfg(any(feature = "ssh", feature = "cert", feature = "azure"))]
+mod lookup;
 mod node;
 #[cfg(feature = "spec-schema")]
 mod schema;

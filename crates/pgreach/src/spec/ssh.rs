@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pgreach_core::{
-    CredentialRequest, DialContext, Dialed, Endpoint, Error, PgConnectorBuilder, Secret, Stage,
-    Transport,
+    CredentialRequest, DialContext, Dialed, Endpoint, Error, PgConnectorBuilder, Stage, Transport,
 };
 use pgreach_transport_ssh::{HostKeyPolicy, SshAuth, SshHop, SshKey, SshTransport};
 use pgreach_transport_tcp::{AddressPolicy, TcpTransport};
 
 use super::fault::join;
 use super::kept::{Kept, Recipe, Sources, secret};
+use super::lookup::{Found, Purpose};
 use super::node::at;
 use super::secret::SecretSource;
 use super::transport::{HopAuthSpec, HopSpec, HostKeysSpec};
@@ -58,7 +58,12 @@ impl Transport for SshRoute {
     /// Cancel-safe, as the look-up and the transport's own dial are.
     async fn dial(&self, endpoint: &Endpoint, cx: &DialContext) -> Result<Dialed, Error> {
         let request = CredentialRequest::new(endpoint, None, None);
-        let transport = self.kept.get(&request).await?;
+        let stage = cx.trace().with_hop("ssh").enter(Stage::CREDENTIAL);
+        let transport = match self.kept.get(&request).await {
+            Ok(transport) => transport,
+            Err(error) => return Err(stage.fail(error)),
+        };
+        stage.pass();
         transport.dial(endpoint, cx).await
     }
 
@@ -95,7 +100,7 @@ enum AuthPlan {
 impl Recipe for Plan {
     type Made = SshTransport;
 
-    fn make(&self, secrets: &[Secret]) -> Result<SshTransport, Error> {
+    fn make(&self, secrets: &[Found]) -> Result<SshTransport, Error> {
         let mut hops = Vec::new();
         for plan in &self.hops {
             let mut hop = plan.hop.clone();
@@ -121,7 +126,10 @@ impl Plan {
     }
 
     fn through(&self, hops: impl IntoIterator<Item = SshHop>) -> Result<SshTransport, Error> {
-        let tcp = for_tunnels(self.policy.clone())?;
+        let tcp = TcpTransport::for_tunnels()
+            .into_builder()
+            .with_address_policy(self.policy.clone())
+            .build()?;
         hops.into_iter()
             .fold(SshTransport::builder(tcp), |builder, hop| {
                 builder.with_hop(hop)
@@ -131,33 +139,21 @@ impl Plan {
     }
 }
 
-/// As [`TcpTransport::for_tunnels`], which allows every address.
-fn for_tunnels(policy: AddressPolicy) -> Result<TcpTransport, Error> {
-    let usual = TcpTransport::for_tunnels();
-    TcpTransport::builder()
-        .with_keepalive(usual.keepalive())
-        .with_tcp_user_timeout(usual.tcp_user_timeout())
-        .with_nodelay(usual.nodelay())
-        .with_quickack(usual.quickack())
-        .with_address_policy(policy)
-        .build()
-}
-
 impl AuthPlan {
-    fn auth(&self, secrets: &[Secret]) -> Result<SshAuth, Error> {
-        let secret = |number: usize| secret(secrets, number);
+    fn auth(&self, secrets: &[Found]) -> Result<SshAuth, Error> {
+        let secret = |number: usize| secret(secrets, number)?.secret();
         match self {
             Self::Agent(auth) => Ok(auth.clone()),
-            Self::Password(number) => Ok(SshAuth::password(secret(*number)?.clone())),
+            Self::Password(number) => Ok(SshAuth::password(secret(*number)?)),
             Self::Key {
                 key,
                 passphrase,
                 certificate,
             } => {
                 let passphrase = passphrase.map(secret).transpose()?;
-                let key = SshKey::from_pem(secret(*key)?.expose(), passphrase)?;
+                let key = SshKey::from_pem(secret(*key)?.expose(), passphrase.as_ref())?;
                 let key = match certificate {
-                    Some(number) => key.with_certificate(secret(*number)?.expose())?,
+                    Some(number) => key.with_certificate(secret(*number)?.expose().trim_end())?,
                     None => key,
                 };
                 Ok(SshAuth::key(key))
@@ -183,8 +179,8 @@ impl HopPlan {
         let mut auth = Vec::new();
         for (i, given) in hop.auth.iter().enumerate() {
             let path = at(&join(path, "auth"), i);
-            let mut optional = |field: &str, source: Option<&SecretSource>| {
-                source.map(|source| sources.add(join(&path, field), source))
+            let mut optional = |field: &str, source: Option<&SecretSource>, purpose| {
+                source.map(|source| sources.add(join(&path, field), source, purpose))
             };
             let planned = match given {
                 HopAuthSpec::Key {
@@ -193,14 +189,16 @@ impl HopPlan {
                     certificate,
                 } => {
                     let certificate = certificate.as_ref().map(|text| &text.0);
-                    optional("privateKey", private_key.as_ref()).map(|key| AuthPlan::Key {
+                    let key = optional("privateKey", private_key.as_ref(), Purpose::PrivateKey);
+                    key.map(|key| AuthPlan::Key {
                         key,
-                        passphrase: optional("passphrase", passphrase.as_ref()),
-                        certificate: optional("certificate", certificate),
+                        passphrase: optional("passphrase", passphrase.as_ref(), Purpose::Password),
+                        certificate: optional("certificate", certificate, Purpose::Public),
                     })
                 }
                 HopAuthSpec::Password { password } => {
-                    optional("password", password.as_ref()).map(AuthPlan::Password)
+                    optional("password", password.as_ref(), Purpose::Password)
+                        .map(AuthPlan::Password)
                 }
                 HopAuthSpec::Agent { socket } => Some(AuthPlan::Agent(match socket {
                     Some(socket) => SshAuth::agent_at(socket),

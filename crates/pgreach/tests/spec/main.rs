@@ -6,6 +6,11 @@ mod common;
 mod connect;
 mod documents;
 mod errors;
+#[cfg(all(
+    feature = "cert",
+    not(any(target_os = "windows", target_vendor = "apple"))
+))]
+mod identities;
 mod import;
 #[cfg(feature = "spec-schema")]
 mod schema;
