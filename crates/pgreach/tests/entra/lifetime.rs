@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pgreach::prelude::*;
+use pgreach::pool::deadpool::{Manager, Pool, PoolError, builder};
 use pgreach_testkit::entra::Endpoint;
 
 use crate::shown;
@@ -13,14 +13,13 @@ const LIFETIME: Duration = Duration::from_secs(2);
 const LOAD: Duration = Duration::from_secs(60);
 const TASKS: usize = 8;
 
-/// Connects, queries and closes until the time is over, as a pool does whose sessions are used once.
-async fn work(connector: PgConnector, end: Instant) -> Result<usize, Error> {
+/// Takes a connection, asks and gives it back, until the time is over.
+async fn work(pool: Pool, end: Instant) -> Result<usize, PoolError> {
     let mut sessions = 0;
     while Instant::now() < end {
-        let connection = connector.connect().await?;
-        let row = connection.query_one("select current_user", &[]).await?;
-        assert_eq!(row.get::<_, String>(0), "orders");
-        connection.close().await?;
+        let client = pool.get().await?;
+        let row = client.query_one("select current_user", &[]).await;
+        assert_eq!(row.unwrap().get::<_, String>(0), "orders");
         sessions += 1;
     }
     Ok(sessions)
@@ -44,9 +43,12 @@ async fn load() {
     let (world, identity) = World::with_orders().await;
     world.entra.set_lifetime(LIFETIME);
     let connector = world.orders(identity);
+    // Every connection is handed out once, so that each checkout logs in with the token of the moment.
+    let manager = Manager::new(connector).with_max_lifetime(Duration::ZERO);
+    let pool = builder(manager).max_size(TASKS).build().unwrap();
     let end = Instant::now() + LOAD;
     let tasks: Vec<_> = (0..TASKS)
-        .map(|_| tokio::spawn(work(connector.clone(), end)))
+        .map(|_| tokio::spawn(work(pool.clone(), end)))
         .collect();
     let mut sessions = 0;
     for task in tasks {
