@@ -33,6 +33,15 @@ pub(crate) enum KeyForm {
     Legacy(String),
 }
 
+/// Those of a chain, and of a whole bundle of authorities behind it.
+pub(crate) const MAX_CERTIFICATES: usize = 256;
+
+pub(crate) fn too_many_certificates() -> Error {
+    invalid(format!(
+        "there are more than {MAX_CERTIFICATES} certificates"
+    ))
+}
+
 /// The certificates, as they stand.
 pub(crate) fn certificates(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
     if bytes.len() > MAX_INPUT {
@@ -57,6 +66,9 @@ pub(crate) fn certificates(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
     }
     if found.is_empty() {
         return Err(no_certificate(blocks.first().map(label), bytes));
+    }
+    if found.len() > MAX_CERTIFICATES {
+        return Err(too_many_certificates());
     }
     Ok(found)
 }

@@ -54,13 +54,11 @@ pub(crate) fn blocks(text: &[u8]) -> Vec<Block> {
             continue;
         }
         let label = label.split_whitespace().collect::<Vec<_>>().join(" ");
-        // Never into the next block: the marker that comes first ends this one.
-        let (own, ended) = match (body.split_once(END), body.find(BEGIN)) {
-            (Some((own, _)), next) if next.is_none_or(|next| own.len() < next) => (own, true),
-            (_, next) => (
-                body.get(..next.unwrap_or(body.len())).unwrap_or(body),
-                false,
-            ),
+        // Never into the next block, nor further than that: each byte is looked at once.
+        let own = body.split_once(BEGIN).map_or(body, |(own, _)| own);
+        let (own, ended) = match own.split_once(END) {
+            Some((own, _)) => (own, true),
+            None => (own, false),
         };
         rest = body.get(own.len()..).unwrap_or_default();
         found.push(if ended {

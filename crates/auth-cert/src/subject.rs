@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use pgreach_core::Error;
 use pgreach_core::text::escape_control;
 use x509_cert::certificate::{CertificateInner, Raw};
-use x509_cert::der::Decode as _;
+use x509_cert::der::{Decode as _, Encode as _};
 use x509_cert::ext::pkix::{AuthorityKeyIdentifier, SubjectKeyIdentifier};
 use x509_cert::time::Time;
 
@@ -15,6 +15,9 @@ use crate::problem::{error, invalid};
 /// How far the clocks of the authority, of this machine and of the server may be apart: a
 /// certificate is often used in the minute in which it was issued.
 const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+
+/// In bytes. RFC 5280 bounds the parts of a name to some 64 to 200 characters each.
+const MAX_NAME: u32 = 4096;
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -40,6 +43,14 @@ impl Subject {
         let own_key = tbs.get_extension::<SubjectKeyIdentifier>().ok().flatten();
         let issuers_key = tbs.get_extension::<AuthorityKeyIdentifier>().ok().flatten();
         let validity = tbs.validity();
+        if [tbs.subject(), tbs.issuer()].iter().any(|name| {
+            name.encoded_len()
+                .is_ok_and(|len| u32::from(len) > MAX_NAME)
+        }) {
+            return Err(invalid(
+                "the certificate's subject or issuer is longer than any real one",
+            ));
+        }
         Ok(Self {
             name: escape_control(&tbs.subject().to_string()),
             issuer: escape_control(&tbs.issuer().to_string()),

@@ -80,7 +80,7 @@ fn many_keys_are_too_much_work_together() {
     let key = p256();
     let plain = key.private_key_to_pkcs8().unwrap();
     let iv = [3; 16];
-    let iterations = MOST / 40;
+    let iterations = MOST / 4;
     let mut derived = [0; 32];
     openssl::pkcs5::pbkdf2_hmac(
         b"x",
@@ -101,8 +101,8 @@ fn many_keys_are_too_much_work_together() {
         bags.push(certificate_bag(&own));
         pfx(&[content_info(&octets(&sequence(&bags)))], None)
     };
-    FixedCertificate::from_pkcs12(file(3), secret("x")).unwrap();
-    let error = FixedCertificate::from_pkcs12(file(121), secret("x")).unwrap_err();
+    FixedCertificate::from_pkcs12(file(2), secret("x")).unwrap();
+    let error = FixedCertificate::from_pkcs12(file(13), secret("x")).unwrap_err();
     assert_eq!(error.code(), &codes::CERT_KEY_WORK);
 }
 
@@ -124,4 +124,81 @@ fn the_most_that_is_accepted() {
     let data = openssl::symm::encrypt(Cipher::aes_256_cbc(), &derived, Some(&iv), &plain).unwrap();
     let bytes = encrypted(pbes2(pbkdf2(b"salt", MOST), &iv), &data);
     FixedCertificate::from_bytes(certificate, bytes, secret("x")).unwrap();
+}
+
+/// scrypt counts, too: each key within the bound, and too much memory together.
+#[test]
+fn many_keys_with_scrypt_are_too_much_work_together() {
+    let shrouded = bag(
+        2,
+        &encrypted(pbes2(scrypt(b"salt", 1 << 17, 8, 4), &[3; 16]), &[0; 64]),
+    );
+    let one = pfx(
+        &[content_info(&octets(&sequence(std::slice::from_ref(
+            &shrouded,
+        ))))],
+        None,
+    );
+    let error = FixedCertificate::from_pkcs12(one, secret("x")).unwrap_err();
+    assert_ne!(error.code(), &codes::CERT_KEY_WORK, "{error}");
+    // A key that opens comes first, so that the second is looked at.
+    let key = p256().private_key_to_pkcs8().unwrap();
+    let mut derived = [0; 32];
+    openssl::pkcs5::scrypt(b"x", b"salt", 1 << 10, 8, 1, 64 << 20, &mut derived).unwrap();
+    let data =
+        openssl::symm::encrypt(Cipher::aes_256_cbc(), &derived, Some(&[3; 16]), &key).unwrap();
+    let cheap = bag(
+        2,
+        &encrypted(pbes2(scrypt(b"salt", 1 << 10, 8, 1), &[3; 16]), &data),
+    );
+    let two = pfx(
+        &[content_info(&octets(&sequence(&[cheap, shrouded])))],
+        None,
+    );
+    let error = FixedCertificate::from_pkcs12(two, secret("x")).unwrap_err();
+    assert_eq!(error.code(), &codes::CERT_KEY_WORK, "{error}");
+    assert!(error.message().contains("in all"), "{error}");
+}
+
+/// What makes each look at the input long: many parts, long names, large numbers.
+#[test]
+fn what_no_real_file_has_is_refused() {
+    let key = p256();
+    let own = Wanted::named("app").self_signed(&key);
+    let plain = bag(1, &key.private_key_to_pkcs8().unwrap());
+    let file = |bags: &[Vec<u8>]| pfx(&[content_info(&octets(&sequence(bags)))], None);
+    let many_keys = file(&[vec![plain.clone(); 40], vec![certificate_bag(&own)]].concat());
+    let many_certificates = file(&[vec![certificate_bag(&own); 300], vec![plain]].concat());
+    for file in [many_keys, many_certificates] {
+        let error = FixedCertificate::from_pkcs12(file, None).unwrap_err();
+        assert!(error.message().contains("more than"), "{error}");
+    }
+    let chain = pem(&own).repeat(300);
+    let error = FixedCertificate::from_bytes(chain, pkcs8(&key), None).unwrap_err();
+    assert!(error.message().contains("more than 256"), "{error}");
+
+    let mut long = rcgen::CertificateParams::default();
+    let name = "x".repeat(60_000);
+    let names = &mut long.distinguished_name;
+    names.push(rcgen::DnType::CommonName, name);
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let long = long.self_signed(&pair).unwrap().pem();
+    let begins = "-----BEGIN A-----".repeat(60_000);
+    for certificate in [long, begins] {
+        let error = FixedCertificate::from_bytes(certificate, pkcs8(&key), None).unwrap_err();
+        assert!(error.to_string().len() < 300, "{}", error.to_string().len());
+    }
+}
+
+/// The size is in the public half; what else is in the key does not matter for that.
+#[test]
+fn an_rsa_key_of_a_size_that_takes_seconds_is_refused() {
+    let number = |len: usize| [&[0x00, 0x80][..], &vec![0; len - 2], &[0x01]].concat();
+    let (large, small) = (tlv(2, &number(1025)), tlv(2, &[0x11]));
+    let rest = vec![small.clone(); 5];
+    let parts = [integer(0), large.clone(), small, large].into_iter();
+    let der = sequence(&parts.chain(rest).collect::<Vec<_>>());
+    let own = pem(&Wanted::named("app").self_signed(&p256()));
+    let error = FixedCertificate::from_bytes(own, der, None).unwrap_err();
+    assert!(error.message().contains("8200 bits"), "{error}");
 }

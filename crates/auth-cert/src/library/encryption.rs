@@ -33,6 +33,8 @@ const MAX_ITERATIONS_IN_ALL: u64 = 3 * MAX_ITERATIONS;
 /// OpenSSL's scrypt uses 16 MiB, in one pass.
 const MAX_SCRYPT_BYTES: u64 = 128 << 20;
 const MAX_SCRYPT_PASSES: u64 = 4;
+/// Of a PKCS#12 file: passes over memory, in bytes. One that asks for all there is.
+const MAX_SCRYPT_BYTES_IN_ALL: u64 = MAX_SCRYPT_PASSES * MAX_SCRYPT_BYTES;
 
 const ANEW: &str = "encrypt it anew: openssl pkcs8 -topk8 -in old.key -out new.key";
 const OLD: &str = "convert a key: openssl pkcs8 -in old.key -topk8 -out new.key -provider legacy \
@@ -42,15 +44,47 @@ const OLD: &str = "convert a key: openssl pkcs8 -in old.key -topk8 -out new.key 
 /// The work that was promised so far. The input says how much its passphrase is: whoever sends it
 /// must not choose freely.
 #[derive(Debug, Default)]
-pub(super) struct Work(u64);
+pub(super) struct Work {
+    iterations: u64,
+    scrypt_bytes: u64,
+}
 
 impl Work {
     pub(super) fn add(&mut self, iterations: u64) -> Result<(), Error> {
-        self.0 = self.0.saturating_add(iterations);
-        if iterations > MAX_ITERATIONS || self.0 > MAX_ITERATIONS_IN_ALL {
+        self.iterations = self.iterations.saturating_add(iterations);
+        if iterations > MAX_ITERATIONS {
             return Err(too_much(format!(
                 "the private key is encrypted with {iterations} iterations, more than the \
                  {MAX_ITERATIONS} that are accepted"
+            )));
+        }
+        if self.iterations > MAX_ITERATIONS_IN_ALL {
+            return Err(too_much(format!(
+                "the parts of the PKCS#12 file are encrypted with more than the \
+                 {MAX_ITERATIONS_IN_ALL} iterations that are accepted in all"
+            )));
+        }
+        Ok(())
+    }
+
+    /// `bytes` of memory, each of `passes` times.
+    fn add_scrypt(&mut self, bytes: u64, passes: u64) -> Result<(), Error> {
+        self.scrypt_bytes = self
+            .scrypt_bytes
+            .saturating_add(bytes.saturating_mul(passes));
+        if bytes > MAX_SCRYPT_BYTES || passes > MAX_SCRYPT_PASSES {
+            return Err(too_much(format!(
+                "the private key is encrypted with scrypt over {} MiB in {passes} passes, more than \
+                 the {} MiB and {MAX_SCRYPT_PASSES} passes that are accepted",
+                bytes >> 20,
+                MAX_SCRYPT_BYTES >> 20
+            )));
+        }
+        if self.scrypt_bytes > MAX_SCRYPT_BYTES_IN_ALL {
+            return Err(too_much(format!(
+                "the parts of the PKCS#12 file are encrypted with scrypt over more than the {} MiB \
+                 that are accepted in all",
+                MAX_SCRYPT_BYTES_IN_ALL >> 20
             )));
         }
         Ok(())
@@ -224,7 +258,7 @@ fn pbes2<'a>(parameters: Option<AnyRef<'a>>, work: &mut Work) -> Result<Scheme<'
         .and_then(|parameters| sequence(parameters).map_err(|_| damaged()))?;
     let (kdf, length) = match name {
         PBKDF2 => pbkdf2(&parameters, work)?,
-        SCRYPT => scrypt(&parameters)?,
+        SCRYPT => scrypt(&parameters, work)?,
         _ => return Err(unknown()),
     };
     if length.is_some_and(|length| usize::try_from(length) != Ok(cipher.key_len())) {
@@ -261,7 +295,7 @@ fn pbkdf2<'a>(parameters: &[AnyRef<'a>], work: &mut Work) -> Result<(Kdf<'a>, Op
 }
 
 /// Salt, N, r, p, the length of the key (optional).
-fn scrypt<'a>(parameters: &[AnyRef<'a>]) -> Result<(Kdf<'a>, Option<u64>), Error> {
+fn scrypt<'a>(parameters: &[AnyRef<'a>], work: &mut Work) -> Result<(Kdf<'a>, Option<u64>), Error> {
     let (salt, numbers) = match parameters {
         [salt, numbers @ ..] if (3..=4).contains(&numbers.len()) => (*salt, numbers),
         _ => return Err(damaged()),
@@ -275,14 +309,7 @@ fn scrypt<'a>(parameters: &[AnyRef<'a>]) -> Result<(Kdf<'a>, Option<u64>), Error
         return Err(damaged());
     };
     let bytes = n.saturating_mul(*r).saturating_mul(128);
-    if bytes > MAX_SCRYPT_BYTES || *p > MAX_SCRYPT_PASSES {
-        return Err(too_much(format!(
-            "the private key is encrypted with scrypt over {} MiB in {p} passes, more than the {} \
-             MiB and {MAX_SCRYPT_PASSES} passes that are accepted",
-            bytes >> 20,
-            MAX_SCRYPT_BYTES >> 20
-        )));
-    }
+    work.add_scrypt(bytes, *p)?;
     let kdf = Kdf::Scrypt {
         salt: octets(salt)?,
         n: *n,

@@ -78,8 +78,19 @@ fn without_public_key(bytes: &[u8]) -> der::Result<Zeroizing<Vec<u8>>> {
     ))
 }
 
+/// The most that servers on OpenSSL verify is 16,384; a signature with that takes a second, in the
+/// handshake, where nothing can interrupt it.
+const MAX_RSA_BITS: u32 = 8192;
+
 fn check_type(key: &PKey<Private>) -> Result<(), Error> {
     let id = key.id();
+    if matches!(id, Id::RSA | Id::RSA_PSS) && key.bits() > MAX_RSA_BITS {
+        let message = format!(
+            "the private key is an RSA key of {} bits, more than {MAX_RSA_BITS}",
+            key.bits()
+        );
+        return Err(key_unsupported(message, TYPES));
+    }
     if id == Id::EC {
         // OpenSSL finds the name of a curve that is only described, and TLS then refuses the key.
         let curve = key

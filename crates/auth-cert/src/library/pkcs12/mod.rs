@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::encryption::{Passphrase, Scheme, Work, iteration_count, named, octets};
 use super::{assemble, deduplicated, key, own, subjects};
-use crate::input::MAX_INPUT;
+use crate::input::{MAX_CERTIFICATES, MAX_INPUT, too_many_certificates};
 use crate::parsed::Pair;
 use crate::problem::{invalid, key_unsupported, passphrase_missing, passphrase_wrong, unsupported};
 use crate::shape::{Shape, parts, sequence, shape};
@@ -39,6 +39,9 @@ const X509_CERTIFICATE: ObjectIdentifier = oid("1.2.840.113549.1.9.22.1");
 
 /// Bags inside bags; real files have none.
 const MAX_DEPTH: usize = 4;
+
+/// Each is looked up among all certificates.
+const MAX_KEYS: usize = 16;
 
 const ANEW: &str = "make it anew: openssl pkcs12 -in old.p12 -nodes -out all.pem, then \
     openssl pkcs12 -export -in all.pem -out new.p12";
@@ -334,6 +337,14 @@ impl Safe<'_> {
             let bag = sequence(bag).map_err(|_| damaged())?;
             let (name, value) = named(&bag).map_err(|_| damaged())?;
             let value = value.map(|value| value.value()).ok_or_else(damaged)?;
+            if self.keys.len() > MAX_KEYS {
+                return Err(invalid(format!(
+                    "the PKCS#12 file holds more than {MAX_KEYS} private keys"
+                )));
+            }
+            if self.certificates.len() > MAX_CERTIFICATES {
+                return Err(too_many_certificates());
+            }
             match name {
                 KEY_BAG => self.keys.push(Zeroizing::new(value.to_vec())),
                 SHROUDED_KEY_BAG => {
